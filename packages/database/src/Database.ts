@@ -1,0 +1,88 @@
+import type { Envelope } from "@holdfast/contracts/Envelope"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { Operation, Outcome } from "./Operation.ts"
+import type { ExecuteError, ReadError } from "./StoreError.ts"
+import type { Reader, Transaction } from "./Transaction.ts"
+
+/**
+ * A message of the outbox with its place in the order of commits.
+ *
+ * @category models
+ */
+export interface OutboxMessage {
+  readonly seq: number
+  readonly envelope: Envelope
+}
+
+/**
+ * The messages an agent has committed, in order: the log of the embedded bus, the source of the Kafka relay.
+ *
+ * @category models
+ */
+export interface OutboxLog {
+  /** Committed messages with `seq` above the given one whose topic is among the given ones, at most `limit`. */
+  readonly readAfter: (
+    seq: number,
+    topics: ReadonlyArray<string>,
+    limit: number
+  ) => Effect.Effect<ReadonlyArray<OutboxMessage>, ReadError>
+  /** The last committed `seq`, 0 if there is none. */
+  readonly lastSeq: () => number
+  /** Calls the listener after each commit that wrote messages; returns how to stop. */
+  readonly onAppend: (listener: () => void) => () => void
+}
+
+/**
+ * Counters of a store, as plain numbers for metrics and health.
+ *
+ * @category models
+ */
+export interface DatabaseStats {
+  readonly operations: number
+  readonly replayed: number
+  readonly refused: number
+  readonly transactions: number
+  readonly queued: number
+  readonly lastBatch: number
+  readonly lastCommitMillis: number
+}
+
+/**
+ * An agent's store. Every write goes through `execute`; the kernel records it with its answer, its messages and its row
+ * changes in one transaction, together with the operations that wait beside it (group commit).
+ *
+ * @category models
+ */
+export interface DatabaseShape {
+  readonly agent: string
+  /**
+   * Runs the operation once: a known id is answered from the record; another fingerprint under a known id fails with
+   * `OperationIdReused`. Answered only after the commit is durable. Interrupting the caller withdraws the operation while it
+   * waits; once it runs it ends, and its id tells how.
+   */
+  readonly execute: <A, E, R>(
+    operation: Operation<A, E, R>
+  ) => Effect.Effect<Outcome<A>, E | ExecuteError, Exclude<R, Transaction | Reader>>
+  /**
+   * Runs bookkeeping of the kernel itself (cursors, leases, purges) in the next transaction, without a record, an id or
+   * change rows: only for what may run twice.
+   */
+  readonly housekeep: <A, E, R>(
+    name: string,
+    handler: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | ExecuteError, Exclude<R, Transaction | Reader>>
+  /** Runs reads against the committed state. */
+  readonly read: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, Reader>>
+  readonly outbox: OutboxLog
+  /** Calls the listener after each commit with the names of the tables it wrote; returns how to stop. */
+  readonly onCommit: (listener: (tables: ReadonlySet<string>) => void) => () => void
+  readonly stats: DatabaseStats
+}
+
+/**
+ * The store of the agent at hand.
+ *
+ * @category services
+ */
+export class Database extends Context.Tag("@holdfast/database/Database")<Database, DatabaseShape>() {}

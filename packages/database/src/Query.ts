@@ -1,0 +1,74 @@
+import type { Columns, Row, Table } from "./Table.ts"
+
+/** A comparison of one column with a value, as data: `["state", "=", "held"]`; `in` takes an array. */
+export type Comparison<C extends Columns> = {
+  [N in keyof C & string]:
+    | readonly [N, "=" | "<>" | "<" | "<=" | ">" | ">=", Row<{ columns: C }>[N]]
+    | readonly [N, "in", ReadonlyArray<Row<{ columns: C }>[N]>]
+    | readonly [N, "is null" | "is not null"]
+}[keyof C & string]
+
+/**
+ * A selection of rows of one table: all comparisons hold; `after` continues a list ordered by the same columns behind the
+ * given values (keyset paging).
+ *
+ * @category models
+ */
+export interface Query<C extends Columns> {
+  readonly where?: ReadonlyArray<Comparison<C>>
+  readonly orderBy?: ReadonlyArray<readonly [keyof C & string, "asc" | "desc"]>
+  readonly after?: ReadonlyArray<string | number>
+  readonly limit?: number
+}
+
+/** A query as SQL text with `?` placeholders and its parameters in order. */
+export interface Rendered {
+  readonly sql: string
+  readonly parameters: ReadonlyArray<unknown>
+}
+
+/**
+ * Renders the part of a SELECT after `FROM <table>`; portable over Postgres and SQLite.
+ *
+ * @category rendering
+ */
+export const render = <C extends Columns, K extends keyof C & string>(
+  table: Table<C, K>,
+  query: Query<C>,
+  encode: (column: string, value: unknown) => unknown
+): Rendered => {
+  const sqlName = (field: string) => `"${table.sqlNames[field]}"`
+  const parameters: Array<unknown> = []
+  const conditions = (query.where ?? []).map((comparison) => {
+    const [field, operator, value] = comparison
+    if (operator === "is null" || operator === "is not null") return `${sqlName(field)} ${operator}`
+    if (operator === "in") {
+      const values: ReadonlyArray<unknown> = Array.isArray(value) ? value : []
+      for (const one of values) parameters.push(encode(field, one))
+      return values.length === 0 ? "1 = 0" : `${sqlName(field)} in (${values.map(() => "?").join(", ")})`
+    }
+    parameters.push(encode(field, value))
+    return `${sqlName(field)} ${operator} ?`
+  })
+  const orderBy = query.orderBy ?? []
+  if (query.after !== undefined) {
+    // Behind (a, b) means: a further, or a equal and b further; the directions may differ.
+    const after = query.after
+    const alternatives = orderBy.map((_, index) => {
+      const equalBefore = orderBy.slice(0, index).map(([field], i) => {
+        parameters.push(encode(field, after[i]))
+        return `${sqlName(field)} = ?`
+      })
+      const [field, direction] = orderBy[index] ?? ["", "asc"]
+      parameters.push(encode(field, after[index]))
+      return `(${[...equalBefore, `${sqlName(field)} ${direction === "asc" ? ">" : "<"} ?`].join(" and ")})`
+    })
+    conditions.push(`(${alternatives.join(" or ")})`)
+  }
+  const where = conditions.length === 0 ? "" : ` where ${conditions.join(" and ")}`
+  const order = orderBy.length === 0
+    ? ""
+    : ` order by ${orderBy.map(([field, direction]) => `${sqlName(field)} ${direction}`).join(", ")}`
+  if (query.limit !== undefined) parameters.push(query.limit)
+  return { sql: `${where}${order}${query.limit === undefined ? "" : " limit ?"}`, parameters }
+}
