@@ -24,9 +24,9 @@ export const real: Column<number> = column("real")
 /** True or false. */
 export const boolean: Column<boolean> = column("boolean")
 /** Text of a narrower type, e.g. an id or a state; its schema guards the border where it enters. */
-export const textOf = <A extends string>(_schema: Schema.Schema<A, string>): Column<A> => column("text")
+export const textOf = <A extends string, I>(_schema: Schema.Schema<A, I>): Column<A> => column("text")
 /** A JSON document; the schema names its type and must not transform. */
-export const json = <A>(_schema: Schema.Schema<A, A>): Column<A> => column("json")
+export const json = <A, I>(_schema: Schema.Schema<A, I>): Column<A> => column("json")
 /** The column, or null. */
 export const nullable = <A>(of: Column<A>): Column<A | null> => ({ storage: of.storage, nullable: true })
 
@@ -105,11 +105,11 @@ export const make = <C extends Columns, K extends keyof C & string>(name: string
 }
 
 /** Append-only rows. */
-export const ledger: MergePolicy = { _tag: "ledger" }
+export const ledger: MergePolicy<never> = { _tag: "ledger" }
 /** Aggregates compared by version. */
-export const versioned: MergePolicy = { _tag: "versioned" }
+export const versioned: MergePolicy<never> = { _tag: "versioned" }
 /** Rows that belong to the aggregate stored in the named table. */
-export const partOf = (aggregate: string): MergePolicy => ({ _tag: "versioned", aggregate })
+export const partOf = (aggregate: string): MergePolicy<never> => ({ _tag: "versioned", aggregate })
 /** Counters that add up. */
 export const delta = <Name extends string>(...counters: ReadonlyArray<Name>): MergePolicy<Name> => ({
   _tag: "delta",

@@ -1,0 +1,163 @@
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { StoreUnavailable } from "./StoreError.ts"
+
+/** The transaction may have committed or not; only its operations' ids can tell. */
+export interface CommitUnknown {
+  readonly _tag: "CommitUnknown"
+  readonly cause: unknown
+}
+
+/**
+ * One piece of work for the writer of a store. `run` happens inside the open transaction and tells how to answer the
+ * caller once the commit is durable; `abandon` answers when the transaction did not commit.
+ *
+ * @category models
+ */
+export interface Job {
+  /** Set when the caller was interrupted while the job still waited. */
+  withdrawn: boolean
+  readonly run: Effect.Effect<() => void, StoreUnavailable>
+  readonly abandon: (error: StoreUnavailable | CommitUnknown) => void
+}
+
+/**
+ * The transaction side of a store with one writer.
+ *
+ * @category models
+ */
+export interface Writer {
+  readonly begin: Effect.Effect<void, StoreUnavailable>
+  /** Fails with `CommitUnknown` when the transaction may have committed. */
+  readonly commit: Effect.Effect<void, StoreUnavailable | CommitUnknown>
+  readonly rollback: Effect.Effect<void>
+  readonly committed: () => void
+}
+
+/** Figures of the batches, as plain numbers. */
+export interface GroupCommitStats {
+  transactions: number
+  queued: number
+  lastBatch: number
+  lastCommitMillis: number
+}
+
+/** At most this many operations share a transaction: beyond it the first would wait too long for its answer. */
+const MAX_BATCH = 256
+
+/** Work in one turn of the event loop before others get theirs, in milliseconds. */
+const SLICE_MILLIS = 4
+
+/**
+ * Gives the event loop a turn whenever the work since the last turn exceeds a slice; timers and sockets are served even
+ * while a large transaction runs.
+ *
+ * @category scheduling
+ */
+export class Slice {
+  private since = performance.now()
+
+  readonly breathe: Effect.Effect<void> = Effect.async((resume) => {
+    setImmediate(() => {
+      this.since = performance.now()
+      resume(Effect.void)
+    })
+  })
+
+  spent(): boolean {
+    return performance.now() - this.since > SLICE_MILLIS
+  }
+}
+
+/**
+ * Natural batching: while one transaction commits, arrivals queue; the next transaction takes them all. No timer and no
+ * linger, so a lone caller waits for one commit and 256 callers share one. Jobs run strictly in the order of submission.
+ *
+ * Closing the scope ends what was submitted before and answers later jobs with `StoreUnavailable` (closed).
+ *
+ * @category constructors
+ */
+export const make = (
+  writer: Writer,
+  slice: Slice
+): Effect.Effect<{ readonly submit: (job: Job) => void; readonly stats: GroupCommitStats }, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const queue: Array<Job> = []
+    const stats: GroupCommitStats = { transactions: 0, queued: 0, lastBatch: 0, lastCommitMillis: 0 }
+    let wake: (() => void) | undefined
+    let closed = false
+
+    const arrivals = Effect.async<void>((resume) => {
+      wake = () => {
+        wake = undefined
+        resume(Effect.void)
+      }
+      if (queue.length > 0 || closed) wake()
+    })
+
+    const take = (): Job | undefined => {
+      for (;;) {
+        const job = queue.shift()
+        stats.queued = queue.length
+        if (job === undefined || !job.withdrawn) return job
+      }
+    }
+
+    const batch = Effect.gen(function*() {
+      const taken: Array<Job> = []
+      const answers: Array<() => void> = []
+      const started = performance.now()
+      const outcome = yield* Effect.gen(function*() {
+        yield* writer.begin
+        for (let job = take(); job !== undefined; job = answers.length < MAX_BATCH ? take() : undefined) {
+          taken.push(job)
+          answers.push(yield* job.run)
+          if (slice.spent()) yield* slice.breathe
+        }
+        yield* writer.commit
+      }).pipe(Effect.either)
+      stats.transactions++
+      stats.lastBatch = taken.length
+      stats.lastCommitMillis = performance.now() - started
+      if (outcome._tag === "Right") {
+        writer.committed()
+        for (const answer of answers) answer()
+      } else {
+        yield* writer.rollback
+        // A begin that failed took nobody: answer who waits, so that no caller hangs on a store that is away.
+        if (taken.length === 0) taken.push(...queue.splice(0))
+        for (const job of taken) job.abandon(outcome.left)
+      }
+    })
+
+    const loop: Effect.Effect<void> = Effect.gen(function*() {
+      for (;;) {
+        if (queue.length === 0) {
+          if (closed) return
+          yield* arrivals
+        } else {
+          yield* batch
+          yield* slice.breathe
+        }
+      }
+    })
+
+    const writing = yield* Effect.forkDaemon(Effect.uninterruptible(loop))
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        closed = true
+        wake?.()
+        return Effect.asVoid(writing.await)
+      })
+    )
+
+    return {
+      stats,
+      submit: (job) => {
+        if (closed) return job.abandon(new StoreUnavailable({ reason: "closed", detail: "the store is closing" }))
+        queue.push(job)
+        stats.queued = queue.length
+        wake?.()
+      }
+    }
+  })

@@ -1,0 +1,374 @@
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as Migrator from "@effect/sql/Migrator"
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Envelope } from "@holdfast/contracts/Envelope"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { DatabaseShape, OutboxLog, OutboxMessage } from "./Database.ts"
+import { Database } from "./Database.ts"
+import * as GroupCommit from "./GroupCommit.ts"
+import type * as Migration from "./Migration.ts"
+import type { Operation, Outcome } from "./Operation.ts"
+import type { Connection } from "./SqliteConnection.ts"
+import { openReader, openWriter } from "./SqliteConnection.ts"
+import * as SqliteReader from "./SqliteReader.ts"
+import type { WriterState } from "./SqliteTransaction.ts"
+import { makeWriterState, SqliteTransaction } from "./SqliteTransaction.ts"
+import type { ExecuteError } from "./StoreError.ts"
+import { OperationIdReused, OutcomeUnknown, StoreUnavailable } from "./StoreError.ts"
+import * as SystemTables from "./SystemTables.ts"
+import { Reader, Transaction } from "./Transaction.ts"
+
+/**
+ * Where an agent's SQLite store lives and what it holds.
+ *
+ * @category models
+ */
+export interface Options {
+  readonly agent: string
+  /** The folder of the files; `<agent>.sqlite` is made in it. */
+  readonly directory: string
+  readonly migrations: ReadonlyArray<Migration.Migration>
+}
+
+/** How a driver call outside an operation fails: only as unavailable; what else it throws is a bug. */
+const guard = <A>(run: () => A): Effect.Effect<A, StoreUnavailable> =>
+  Effect.suspend(() => SqliteReader.attemptRead("store", run))
+
+const migrate = (path: string, options: Options): Effect.Effect<void, StoreUnavailable> =>
+  Effect.gen(function*() {
+    const sql = yield* SqlClient.SqlClient
+    const run = (table: string, migrations: ReadonlyArray<Migration.Migration>) =>
+      Migrator.make({})({
+        table,
+        loader: Migrator.fromRecord(
+          Object.fromEntries(migrations.map((migration) => [
+            migration.id,
+            Effect.forEach(
+              migration.statements,
+              (statement) => sql.unsafe(typeof statement === "string" ? statement : statement.sqlite),
+              { discard: true }
+            )
+          ]))
+        )
+      })
+    yield* run("kernel_migrations", SystemTables.migrations)
+    yield* run("migrations", options.migrations)
+  }).pipe(
+    Effect.provide(SqliteClient.layer({ filename: path })),
+    // The migrator and the client report a file that cannot be opened, or a failing statement, as defects.
+    Effect.catchAllCause((cause) =>
+      Effect.fail(
+        new StoreUnavailable({
+          reason: "other",
+          detail: `the store of ${options.agent} at ${path} cannot be opened or migrated`,
+          cause
+        })
+      )
+    )
+  )
+
+/**
+ * Holds the file for this process: a second process on the same file would break the single writer. The lock is SQLite's
+ * own on a file beside it, so that it vanishes with the process, however the process ends.
+ */
+const lock = (options: Options): Effect.Effect<void, StoreUnavailable, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.suspend(() => {
+      const held = Exit.map(
+        SqliteReader.attemptRead("lock", () => openWriter(join(options.directory, `${options.agent}.lock`))),
+        (connection): Connection => connection
+      )
+      if (Exit.isFailure(held)) return held
+      const connection = held.value
+      const taken = SqliteReader.attemptRead("lock", () => {
+        connection.pragma("busy_timeout = 0")
+        connection.pragma("journal_mode = DELETE")
+        connection.exec("begin exclusive")
+        return connection
+      })
+      if (Exit.isFailure(taken)) {
+        connection.close()
+        return Effect.fail(
+          new StoreUnavailable({
+            reason: "locked",
+            detail: `another process runs the ${options.agent} agent on ${options.directory}; stop it, or set ` +
+              "HOLDFAST_DATA_DIR to another folder"
+          })
+        )
+      }
+      return taken
+    }),
+    (connection) => Effect.sync(() => connection.close())
+  )
+
+const outboxLog = (reader: Connection, state: WriterState): OutboxLog & { readonly appended: () => void } => {
+  const listeners = new Set<() => void>()
+  const statements = new SqliteReader.Statements(reader)
+  return {
+    lastSeq: () => state.lastSeq,
+    onAppend: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    appended: () => {
+      for (const listener of listeners) listener()
+    },
+    readAfter: (seq, topics, limit) =>
+      guard(() =>
+        statements
+          .ofText(
+            `select seq, envelope from outbox where seq > ? and topic in (${topics.map(() => "?").join(", ")}) ` +
+              "order by seq limit ?"
+          )
+          .raw()
+          .all(seq, ...topics, limit)
+          .map((row): OutboxMessage => {
+            const [at, text] = Array.isArray(row) ? row : []
+            // Written as an Envelope by the transaction that emitted it.
+            return { seq: Number(at), envelope: JSON.parse(String(text)) as Envelope }
+          })
+      )
+  }
+}
+
+const writerOf = (state: WriterState, committed: (written: ReadonlySet<string>) => void): GroupCommit.Writer => ({
+  begin: guard(() => {
+    state.written.clear()
+    state.connection.exec("begin immediate")
+  }),
+  commit: Effect.suspend(() => {
+    const exit = SqliteReader.attemptRead("commit", () => void state.connection.exec("commit"))
+    // An I/O error while the log was being flushed says nothing about what is on the disk.
+    return Effect.mapError(
+      exit,
+      (error): StoreUnavailable | GroupCommit.CommitUnknown =>
+        error.detail.startsWith("SQLITE_IOERR") ? { _tag: "CommitUnknown", cause: error } : error
+    )
+  }),
+  rollback: Effect.sync(() => {
+    if (state.connection.inTransaction) state.connection.exec("rollback")
+    state.lastSeq = Number(state.connection.prepare("select coalesce(max(seq), 0) from outbox").pluck().get())
+  }),
+  committed: () => {
+    if (state.written.size > 0) committed(new Set(state.written))
+  }
+})
+
+interface Known {
+  readonly fingerprint: string
+  readonly answer: string
+}
+
+const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, Scope.Scope> =>
+  Effect.gen(function*() {
+    const path = join(options.directory, `${options.agent}.sqlite`)
+    yield* Effect.try({
+      try: () => mkdirSync(options.directory, { recursive: true }),
+      catch: (cause) =>
+        new StoreUnavailable({ reason: "other", detail: `the folder ${options.directory} cannot be made`, cause })
+    })
+    yield* lock(options)
+    yield* migrate(path, options)
+    const open = (how: (path: string) => Connection) =>
+      Effect.acquireRelease(guard(() => how(path)), (connection) => Effect.sync(() => connection.close()))
+    const connection = yield* open(openWriter)
+    const readConnection = yield* open(openReader)
+
+    const slice = new GroupCommit.Slice()
+    const state = makeWriterState(options.agent, connection, slice)
+    const log = outboxLog(readConnection, state)
+    const commitListeners = new Set<(tables: ReadonlySet<string>) => void>()
+    const reader = SqliteReader.make(new SqliteReader.Statements(readConnection))
+    const counters = { operations: 0, replayed: 0, refused: 0 }
+
+    const { stats, submit } = yield* GroupCommit.make(
+      writerOf(state, (written) => {
+        if (written.has("outbox")) log.appended()
+        for (const listener of commitListeners) listener(written)
+      }),
+      slice
+    )
+
+    const selectOperation = connection.prepare<[string], Known>(
+      "select fingerprint, answer from operation where id = ?"
+    )
+    const insertOperation = connection.prepare(
+      "insert into operation (id, command, write_class, fingerprint, answer, outcome, received_at, expires_at) " +
+        "values (?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+
+    const record = <A, E, R>(operation: Operation<A, E, R>, now: number, outcome: "done" | "refused", answer: string) =>
+      insertOperation.run(
+        operation.id,
+        operation.command,
+        operation.writeClass,
+        operation.fingerprint,
+        answer,
+        outcome,
+        now,
+        now + operation.keepMillis
+      )
+
+    /** Runs a handler in the open transaction and keeps or undoes what it wrote; a broken store breaks the batch. */
+    const transact = <A, E, R>(
+      tx: SqliteTransaction,
+      handler: Effect.Effect<A, E, R>,
+      context: Context.Context<Exclude<R, Transaction | Reader>>,
+      ended: (exit: Exit.Exit<A, E>) => void
+    ): Effect.Effect<Exit.Exit<A, E>, StoreUnavailable> => {
+      const provided = Effect.mapInputContext(
+        handler,
+        // Adds the two services that the caller's context lacks; the type system cannot see Exclude undone.
+        (_: Context.Context<never>) =>
+          Context.add(Context.add(context, Transaction, tx), Reader, tx) as Context.Context<R>
+      )
+      return Effect.flatMap(Effect.exit(provided), (exit) =>
+        SqliteReader.attemptRead("operation", () => {
+          if (Exit.isSuccess(exit)) {
+            ended(exit)
+            tx.keep()
+            return exit
+          }
+          if (exit.cause._tag === "Fail" && exit.cause.error instanceof StoreUnavailable) throw exit.cause.error
+          tx.undo()
+          ended(exit)
+          return exit
+        }))
+    }
+
+    /** Queues work for the next transaction; answers after its commit. */
+    const enqueue = <A, E>(
+      id: string,
+      run: Effect.Effect<Exit.Exit<A, E>, StoreUnavailable>
+    ): Effect.Effect<A, E | StoreUnavailable | OutcomeUnknown> =>
+      Effect.async((resume) => {
+        const job: GroupCommit.Job = {
+          withdrawn: false,
+          run: Effect.map(run, (exit) => () => resume(exit)),
+          abandon: (error) =>
+            resume(Effect.fail(
+              error._tag === "CommitUnknown" ? new OutcomeUnknown({ operationId: id, cause: error.cause }) : error
+            ))
+        }
+        submit(job)
+        return Effect.sync(() => {
+          job.withdrawn = true
+        })
+      })
+
+    const execute = <A, E, R>(
+      operation: Operation<A, E, R>
+    ): Effect.Effect<Outcome<A>, E | ExecuteError, Exclude<R, Transaction | Reader>> =>
+      Effect.contextWithEffect((context: Context.Context<Exclude<R, Transaction | Reader>>) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          enqueue<Outcome<A>, E | OperationIdReused>(
+            operation.id,
+            Effect.suspend((): Effect.Effect<Exit.Exit<Outcome<A>, E | OperationIdReused>, StoreUnavailable> => {
+              const known = SqliteReader.attemptRead("operation", () => selectOperation.get(operation.id))
+              if (Exit.isFailure(known)) return Effect.failCause(known.cause)
+              if (known.value !== undefined) {
+                counters.replayed++
+                return Effect.succeed(
+                  known.value.fingerprint === operation.fingerprint
+                    ? Exit.succeed<Outcome<A>>({ _tag: "Known", answer: known.value.answer })
+                    : Exit.fail(new OperationIdReused({ operationId: operation.id }))
+                )
+              }
+              const tx = new SqliteTransaction(state, operation.id, now, operation.cause, true)
+              const running = transact(tx, operation.handler, context, (exit) => {
+                if (Exit.isSuccess(exit)) {
+                  counters.operations++
+                  record(operation, now, "done", operation.answer(exit.value))
+                  return
+                }
+                const refusal = exit.cause._tag === "Fail" ? operation.refusal(exit.cause.error) : undefined
+                if (refusal === undefined) return
+                counters.refused++
+                record(operation, now, "refused", refusal)
+              })
+              return Effect.map(running, Exit.map((value): Outcome<A> => ({ _tag: "Done", value })))
+            })
+          ))
+      )
+
+    const housekeep = <A, E, R>(
+      name: string,
+      handler: Effect.Effect<A, E, R>
+    ): Effect.Effect<A, E | ExecuteError, Exclude<R, Transaction | Reader>> =>
+      Effect.contextWithEffect((context: Context.Context<Exclude<R, Transaction | Reader>>) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          const id = `housekeeping:${name}`
+          const tx = () => new SqliteTransaction(state, id, now, { correlationId: id, causationId: id }, false)
+          return enqueue(id, Effect.suspend(() => transact(tx(), handler, context, () => {})))
+        })
+      )
+
+    return {
+      agent: options.agent,
+      execute,
+      housekeep,
+      read: (effect) => Effect.provideService(effect, Reader, reader),
+      outbox: log,
+      onCommit: (listener) => {
+        commitListeners.add(listener)
+        return () => void commitListeners.delete(listener)
+      },
+      stats: {
+        get operations() {
+          return counters.operations
+        },
+        get replayed() {
+          return counters.replayed
+        },
+        get refused() {
+          return counters.refused
+        },
+        get transactions() {
+          return stats.transactions
+        },
+        get queued() {
+          return stats.queued
+        },
+        get lastBatch() {
+          return stats.lastBatch
+        },
+        get lastCommitMillis() {
+          return stats.lastCommitMillis
+        }
+      }
+    }
+  })
+
+/**
+ * The store in a SQLite file of its own: durable through `kill -9` and power cuts, one writer, one process. Opens, locks
+ * and migrates when built; fails with `StoreUnavailable` when that is not possible.
+ *
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<Database, StoreUnavailable> =>
+  Layer.scoped(Database, make(options))
+
+/**
+ * The same store in a temporary folder that vanishes with the scope: for tests.
+ *
+ * @category layers
+ */
+export const layerTemporary = (options: Omit<Options, "directory">): Layer.Layer<Database, StoreUnavailable> =>
+  Layer.scoped(
+    Database,
+    Effect.flatMap(
+      Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "holdfast-"))),
+        (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+      ),
+      (directory) => make({ ...options, directory })
+    )
+  )

@@ -1,0 +1,261 @@
+import type { Envelope } from "@holdfast/contracts/Envelope"
+import { sourceOf } from "@holdfast/contracts/Envelope"
+import type * as Message from "@holdfast/contracts/Message"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { Slice } from "./GroupCommit.ts"
+import * as OperationIds from "./OperationIds.ts"
+import type { Query } from "./Query.ts"
+import type { Connection, Statement } from "./SqliteConnection.ts"
+import { attempt, attemptRead, getRow, queryRows, selectRows, Statements } from "./SqliteReader.ts"
+import type { ConstraintViolated, ReadError, StoreUnavailable, WriteError } from "./StoreError.ts"
+import { RowMissing } from "./StoreError.ts"
+import type { Columns, Key, NewRow, Row, Table } from "./Table.ts"
+import type { Cause, TransactionShape } from "./Transaction.ts"
+
+/**
+ * What all operations of one writer share.
+ *
+ * @category models
+ */
+export interface WriterState {
+  readonly agent: string
+  readonly connection: Connection
+  readonly statements: Statements
+  readonly slice: Slice
+  readonly insertOutbox: Statement
+  readonly insertChange: Statement
+  /** Names of the tables that the open transaction has written so far. */
+  readonly written: Set<string>
+  lastSeq: number
+}
+
+/** Prepares the writer's own statements. */
+export const makeWriterState = (agent: string, connection: Connection, slice: Slice): WriterState => ({
+  agent,
+  connection,
+  statements: new Statements(connection),
+  slice,
+  insertOutbox: connection.prepare(
+    "insert into outbox (event_id, type, topic, key, envelope, created_at) values (?, ?, ?, ?, ?, ?)"
+  ),
+  insertChange: connection.prepare(
+    "insert into change (operation_id, table_name, row_key, before, after) values (?, ?, ?, ?, ?)"
+  ),
+  written: new Set(),
+  lastSeq: Number(connection.prepare("select coalesce(max(seq), 0) from outbox").pluck().get())
+})
+
+type StepError = StoreUnavailable | ConstraintViolated
+
+const encoders = new WeakMap<object, (payload: unknown) => unknown>()
+
+const encoderOf = <Name extends string, A, I>(message: Message.Message<Name, A, I>): (payload: A) => unknown => {
+  const known = encoders.get(message)
+  if (known !== undefined) return known
+  const encode = Schema.encodeUnknownSync(message.payload)
+  encoders.set(message, encode)
+  return encode
+}
+
+/**
+ * The transaction of one operation among others in the same commit: its savepoint opens with its first write, so that
+ * undoing it leaves its neighbours alone and reading costs nothing.
+ *
+ * @category constructors
+ */
+export class SqliteTransaction implements TransactionShape {
+  readonly operationId: string
+  readonly now: number
+  readonly cause: Cause
+  readonly nextId: (prefix: string) => string
+  private readonly writer: WriterState
+  private readonly recorded: boolean
+  private savepoint = false
+  private readonly grown = new Set<string>()
+
+  constructor(writer: WriterState, operationId: string, now: number, cause: Cause, recorded: boolean) {
+    this.writer = writer
+    this.operationId = operationId
+    this.now = now
+    this.cause = cause
+    this.recorded = recorded
+    this.nextId = OperationIds.make(operationId)
+  }
+
+  get<C extends Columns, K extends keyof C & string>(
+    table: Table<C, K>,
+    key: Key<Table<C, K>>
+  ): Effect.Effect<Option.Option<Row<Table<C, K>>>, ReadError> {
+    return this.step(() =>
+      attemptRead(table.name, () => Option.fromNullable(getRow(this.writer.statements, table, key)))
+    )
+  }
+
+  select<C extends Columns, K extends keyof C & string>(
+    table: Table<C, K>,
+    query: Query<C>
+  ): Effect.Effect<ReadonlyArray<Row<Table<C, K>>>, ReadError> {
+    return this.step(() => attemptRead(table.name, () => selectRows(this.writer.statements, table, query)))
+  }
+
+  query(
+    sql: string,
+    parameters: ReadonlyArray<unknown> = []
+  ): Effect.Effect<ReadonlyArray<Readonly<Record<string, unknown>>>, ReadError> {
+    return this.step(() => attemptRead("query", () => queryRows(this.writer.statements, sql, parameters)))
+  }
+
+  insert<C extends Columns, K extends keyof C & string>(
+    table: Table<C, K>,
+    row: NewRow<Table<C, K>>
+  ): Effect.Effect<Row<Table<C, K>>, WriteError> {
+    return this.step(() =>
+      attempt(table.name, () => {
+        this.begin()
+        const { codec, insert } = this.writer.statements.ofTable(table)
+        // `version` is the one column that NewRow leaves out.
+        const full = (table.versioned ? { ...row, version: 1 } : row) as Row<Table<C, K>>
+        insert.run(...codec.encode(full))
+        if (table.versioned) this.grown.add(this.identity(table, codec.keyOf(full)))
+        this.record(table, codec.keyOf(full), null, full)
+        return full
+      })
+    )
+  }
+
+  update<C extends Columns, K extends keyof C & string>(
+    table: Table<C, K>,
+    key: Key<Table<C, K>>,
+    change: (row: Row<Table<C, K>>) => NewRow<Table<C, K>>
+  ): Effect.Effect<Row<Table<C, K>>, WriteError> {
+    return Effect.flatMap(
+      this.step(() =>
+        attempt(table.name, () => {
+          const before = getRow(this.writer.statements, table, key)
+          if (before === undefined) return undefined
+          this.begin()
+          const { codec, update } = this.writer.statements.ofTable(table)
+          // `version` is the one column that NewRow leaves out.
+          const after = {
+            ...change(before),
+            ...(table.versioned ? { version: this.nextVersion(table, before, codec.keyOf(before)) } : {})
+          } as Row<Table<C, K>>
+          update.run(...codec.encode(after), ...codec.encodeKey(key))
+          this.record(table, codec.keyOf(before), before, after)
+          return after
+        })
+      ),
+      (row) => row === undefined ? missing(table, key) : Effect.succeed(row)
+    )
+  }
+
+  remove<C extends Columns, K extends keyof C & string>(
+    table: Table<C, K>,
+    key: Key<Table<C, K>>
+  ): Effect.Effect<void, WriteError> {
+    return Effect.flatMap(
+      this.step(() =>
+        attempt(table.name, () => {
+          const before = getRow(this.writer.statements, table, key)
+          if (before === undefined) return false
+          this.begin()
+          const { codec, remove } = this.writer.statements.ofTable(table)
+          remove.run(...codec.encodeKey(key))
+          this.record(table, codec.keyOf(before), before, null)
+          return true
+        })
+      ),
+      (found) => found ? Effect.void : missing(table, key)
+    )
+  }
+
+  emit<Name extends string, A, I>(
+    message: Message.Message<Name, A, I>,
+    payload: A,
+    options?: { readonly correlationId?: string; readonly causationId?: string; readonly id?: string }
+  ): Effect.Effect<string, WriteError> {
+    return this.step(() =>
+      attempt("outbox", () => {
+        this.begin()
+        const envelope: Envelope = {
+          id: options?.id ?? this.nextId("evt"),
+          source: sourceOf(this.writer.agent),
+          type: message.type,
+          topic: message.topic,
+          key: message.key(payload),
+          subject: message.subject(payload),
+          time: new Date(this.now).toISOString(),
+          correlationId: options?.correlationId ?? this.cause.correlationId,
+          causationId: options?.causationId ?? this.cause.causationId,
+          data: encoderOf(message)(payload)
+        }
+        const written = this.writer.insertOutbox.run(
+          envelope.id,
+          envelope.type,
+          envelope.topic,
+          envelope.key,
+          JSON.stringify(envelope),
+          this.now
+        )
+        this.writer.lastSeq = Number(written.lastInsertRowid)
+        this.writer.written.add("outbox")
+        return envelope.id
+      })
+    )
+  }
+
+  /** Keeps what the operation wrote. */
+  keep(): void {
+    if (this.savepoint) this.writer.connection.exec("release operation")
+    this.savepoint = false
+  }
+
+  /** Undoes what the operation wrote, and nothing else. */
+  undo(): void {
+    if (this.savepoint) this.writer.connection.exec("rollback to operation; release operation")
+    this.savepoint = false
+  }
+
+  private begin(): void {
+    if (this.savepoint) return
+    this.writer.connection.exec("savepoint operation")
+    this.savepoint = true
+  }
+
+  private record(table: Table, key: unknown, before: unknown, after: unknown): void {
+    this.writer.written.add(table.name)
+    if (!this.recorded) return
+    this.writer.insertChange.run(
+      this.operationId,
+      table.name,
+      JSON.stringify(key),
+      before === null ? null : JSON.stringify(before),
+      after === null ? null : JSON.stringify(after)
+    )
+  }
+
+  /** The version grows once per operation, however often the operation touches the row. */
+  private nextVersion(table: Table, before: Readonly<Record<string, unknown>>, key: unknown): number {
+    const identity = this.identity(table, key)
+    const current = Number(before["version"])
+    if (this.grown.has(identity)) return current
+    this.grown.add(identity)
+    return current + 1
+  }
+
+  private identity(table: Table, key: unknown): string {
+    return `${table.name} ${JSON.stringify(key)}`
+  }
+
+  /** A large operation lets the event loop turn between its statements; the transaction stays open meanwhile. */
+  private step<A, E extends StepError>(run: () => Exit.Exit<A, E>): Effect.Effect<A, E> {
+    const slice = this.writer.slice
+    return Effect.suspend(() => slice.spent() ? Effect.zipRight(slice.breathe, Effect.suspend(run)) : run())
+  }
+}
+
+const missing = (table: Table, key: unknown) =>
+  Effect.fail(new RowMissing({ table: table.name, key: JSON.stringify(key) }))
