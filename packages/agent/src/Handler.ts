@@ -1,0 +1,162 @@
+import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import type * as Effect from "effect/Effect"
+import type * as Types from "effect/Types"
+
+/**
+ * What every handler is told about the request besides what its endpoint declares.
+ *
+ * @category models
+ */
+export interface RequestContext {
+  /** Who asks: `anonymous`, or a hash of the credentials presented. */
+  readonly principal: string
+  /** The request's `X-Correlation-Id`, or an id made for it; the events of a command carry it on. */
+  readonly correlationId: string
+  /** The `Idempotency-Key` header, where the client sent one. */
+  readonly idempotencyKey: string | undefined
+  /** The version in `If-Match`, where the client sent one; the handler compares it with the aggregate's. */
+  readonly expectedVersion: number | undefined
+  /** The body as it came, e.g. to check a signature; empty for requests without one. */
+  readonly rawBody: Uint8Array
+}
+
+type Part<Key extends string, A> = [A] extends [never] ? {} : { readonly [K in Key]: A }
+
+/**
+ * The request an endpoint's handler gets: the declared parts, decoded, and the context.
+ *
+ * @category models
+ */
+export type Request<Endpoint> = Endpoint extends HttpApiEndpoint.HttpApiEndpoint<
+  infer _Name,
+  infer _Method,
+  infer Path,
+  infer UrlParams,
+  infer Payload,
+  infer Headers,
+  infer _Success,
+  infer _Error,
+  infer _R,
+  infer _RE
+> ? Types.Simplify<
+    & Part<"path", Path>
+    & Part<"urlParams", UrlParams>
+    & Part<"payload", Payload>
+    & Part<"headers", Headers>
+    & RequestContext
+  >
+  : never
+
+/**
+ * The request of the endpoint of that name, for handlers written apart from their group:
+ * `(request: Handler.RequestOf<typeof GiftCardApi, "issue">) => …`.
+ *
+ * @category models
+ */
+export type RequestOf<Api extends HttpApiGroup.HttpApiGroup.Any, Name extends string> = Request<
+  HttpApiEndpoint.HttpApiEndpoint.WithName<HttpApiGroup.HttpApiGroup.Endpoints<Api>, Name>
+>
+
+/**
+ * A handler that writes: it runs as an operation, in one transaction (DESIGN §4).
+ *
+ * @category models
+ */
+export interface Command<in Request, out A, out E, out R> {
+  readonly _tag: "Command"
+  readonly run: (request: Request) => Effect.Effect<A, E, R>
+}
+
+/**
+ * A handler that only reads.
+ *
+ * @category models
+ */
+export interface Query<in Request, out A, out E, out R> {
+  readonly _tag: "Query"
+  readonly run: (request: Request) => Effect.Effect<A, E, R>
+}
+
+/**
+ * A handler of either kind.
+ *
+ * @category models
+ */
+export type Handler<Request, A, E, R> = Command<Request, A, E, R> | Query<Request, A, E, R>
+
+/**
+ * A handler of whatever request, for code that holds many.
+ *
+ * @category models
+ */
+// A request is contravariant: only `never` stands for every request, and the mount gives each handler its own.
+export type Any = Handler<never, unknown, unknown, unknown>
+
+// Only `any` accepts whatever errors and requirements a handler has; `Context` below collects the requirements.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+type Open = any
+
+type Of<Endpoint extends HttpApiEndpoint.HttpApiEndpoint.Any> = Handler<
+  Request<Endpoint>,
+  HttpApiEndpoint.HttpApiEndpoint.Success<Endpoint>,
+  Open,
+  Open
+>
+
+/**
+ * One handler for each endpoint of the group, by the endpoint's name.
+ *
+ * @category models
+ */
+export type For<Api extends HttpApiGroup.HttpApiGroup.Any> = {
+  readonly [Name in HttpApiEndpoint.HttpApiEndpoint.Name<HttpApiGroup.HttpApiGroup.Endpoints<Api>>]: Of<
+    HttpApiEndpoint.HttpApiEndpoint.WithName<HttpApiGroup.HttpApiGroup.Endpoints<Api>, Name>
+  >
+}
+
+/**
+ * What handlers need, whatever their requests.
+ *
+ * @category models
+ */
+export type Context<Handlers> = {
+  [N in keyof Handlers]: Handlers[N] extends Handler<infer _Request, infer _A, infer _E, infer R> ? R : never
+}[keyof Handlers]
+
+/**
+ * A handler that writes. Its effect has `Transaction`; it contains no call to the outside, no sleep, no clock and no
+ * random. A public error (`Problem`) with a 4xx status refuses the request: nothing is written, and the refusal is
+ * remembered under the request's key.
+ *
+ * @category constructors
+ */
+export const command = <Request, A, E, R>(
+  run: (request: Request) => Effect.Effect<A, E, R>
+): Command<Request, A, E, R> => ({ _tag: "Command", run })
+
+/**
+ * A handler that reads the committed state. Its effect has `Reader`.
+ *
+ * @category constructors
+ */
+export const query = <Request, A, E, R>(
+  run: (request: Request) => Effect.Effect<A, E, R>
+): Query<Request, A, E, R> => ({ _tag: "Query", run })
+
+/**
+ * The handlers of a group, each typed by its endpoint:
+ *
+ * ```ts
+ * export const handlers = Handler.group(GiftCardApi, {
+ *   issue: Handler.command(({ payload }) => Effect.gen(function*() { … })),
+ *   balance: Handler.query(({ path }) => …)
+ * })
+ * ```
+ *
+ * @category constructors
+ */
+export const group = <Api extends HttpApiGroup.HttpApiGroup.Any, Handlers extends For<Api>>(
+  _api: Api,
+  handlers: Handlers
+): NoInfer<Handlers> => handlers
