@@ -34,7 +34,7 @@ const catalogue = new Map<string, Problem>()
  *
  * @category constructors
  */
-export const problem = (definition: Problem): Schema.Annotations.Schema<never> => {
+export const problem = <A>(definition: Problem): Schema.Annotations.Schema<A> => {
   catalogue.set(definition.code, definition)
   return { ...HttpApiSchema.annotations({ status: definition.status }), [ProblemAnnotation]: definition }
 }
