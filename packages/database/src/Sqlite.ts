@@ -139,13 +139,16 @@ const outboxLog = (reader: Connection, state: WriterState): OutboxLog & { readon
   }
 }
 
-const writerOf = (state: WriterState, committed: (written: ReadonlySet<string>) => void): GroupCommit.Writer => ({
+const writerOf = (
+  state: WriterState,
+  committed: (written: ReadonlySet<string>) => void
+): GroupCommit.Writer => ({
   begin: guard(() => {
     state.written.clear()
-    state.connection.exec("begin immediate")
+    state.begin.run()
   }),
   commit: Effect.suspend(() => {
-    const exit = SqliteReader.attemptRead("commit", () => void state.connection.exec("commit"))
+    const exit = SqliteReader.attemptRead("commit", () => void state.commit.run())
     // An I/O error while the log was being flushed says nothing about what is on the disk.
     return Effect.mapError(
       exit,

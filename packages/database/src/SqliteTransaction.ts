@@ -25,6 +25,11 @@ export interface WriterState {
   readonly connection: Connection
   readonly statements: Statements
   readonly slice: Slice
+  readonly begin: Statement
+  readonly commit: Statement
+  readonly savepoint: Statement
+  readonly release: Statement
+  readonly rollbackTo: Statement
   readonly insertOutbox: Statement
   readonly insertChange: Statement
   /** Names of the tables that the open transaction has written so far. */
@@ -38,6 +43,11 @@ export const makeWriterState = (agent: string, connection: Connection, slice: Sl
   connection,
   statements: new Statements(connection),
   slice,
+  begin: connection.prepare("begin immediate"),
+  commit: connection.prepare("commit"),
+  savepoint: connection.prepare("savepoint operation"),
+  release: connection.prepare("release operation"),
+  rollbackTo: connection.prepare("rollback to operation"),
   insertOutbox: connection.prepare(
     "insert into outbox (event_id, type, topic, key, envelope, created_at) values (?, ?, ?, ?, ?, ?)"
   ),
@@ -209,19 +219,22 @@ export class SqliteTransaction implements TransactionShape {
 
   /** Keeps what the operation wrote. */
   keep(): void {
-    if (this.savepoint) this.writer.connection.exec("release operation")
+    if (this.savepoint) this.writer.release.run()
     this.savepoint = false
   }
 
   /** Undoes what the operation wrote, and nothing else. */
   undo(): void {
-    if (this.savepoint) this.writer.connection.exec("rollback to operation; release operation")
+    if (this.savepoint) {
+      this.writer.rollbackTo.run()
+      this.writer.release.run()
+    }
     this.savepoint = false
   }
 
   private begin(): void {
     if (this.savepoint) return
-    this.writer.connection.exec("savepoint operation")
+    this.writer.savepoint.run()
     this.savepoint = true
   }
 

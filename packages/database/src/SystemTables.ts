@@ -133,8 +133,9 @@ export const Cursors = Table.make("cursor", {
   merge: Table.ledger
 })
 
+/** Grows with each row. SQLite gives the number of a deleted last row again, so the last row is never purged. */
 const counted = (column: string) => ({
-  sqlite: `${column} integer primary key autoincrement`,
+  sqlite: `${column} integer primary key`,
   postgres: `${column} bigint generated always as identity primary key`
 })
 
