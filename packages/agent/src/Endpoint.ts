@@ -1,0 +1,277 @@
+import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
+import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import { CommandPolicy, type CommandPolicyShape } from "@holdfast/contracts/CommandPolicy"
+import * as Errors from "@holdfast/contracts/Errors"
+import * as Problem from "@holdfast/contracts/Problem"
+import { Database } from "@holdfast/database/Database"
+import { type Operation, retention } from "@holdfast/database/Operation"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import * as AST from "effect/SchemaAST"
+import { randomUUID } from "node:crypto"
+import type * as Handler from "./Handler.ts"
+import * as HttpAnswer from "./HttpAnswer.ts"
+import * as HttpRequest from "./HttpRequest.ts"
+import * as ProblemJson from "./ProblemJson.ts"
+import * as RequestBody from "./RequestBody.ts"
+
+/**
+ * An endpoint with its handler, compiled once: decoders, encoders and policy are ready when a request comes.
+ *
+ * @category models
+ */
+export interface Endpoint {
+  readonly agent: string
+  readonly name: string
+  readonly method: string
+  /** With the agent's prefix, parameters as `:name`. */
+  readonly path: `/${string}`
+  /** Undefined for a query. */
+  readonly policy: CommandPolicyShape | undefined
+  /** The answer; fails with what `ProblemJson` renders. Needs what the handler needs. */
+  readonly respond: (request: HttpRequest.HttpRequest) => Effect.Effect<HttpAnswer.HttpAnswer, unknown, unknown>
+}
+
+type Decode = (value: unknown) => Either.Either<unknown, Errors.InvalidRequest>
+
+/** Longer requests get their first fault only: listing every fault of 10 000 lines helps nobody. */
+const ALL_FAULTS_BELOW = 64 * 1024
+
+const MAX_ISSUES = 20
+const MAX_MESSAGE = 200
+
+const pathOf = (prefix: string, path: ReadonlyArray<PropertyKey>): string =>
+  path.reduce<string>(
+    (text, key) => typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`,
+    prefix
+  )
+
+const invalid = (prefix: string, error: ParseResult.ParseError["issue"]): Errors.InvalidRequest =>
+  new Errors.InvalidRequest({
+    issues: ParseResult.ArrayFormatter.formatIssueSync(error).slice(0, MAX_ISSUES).map((issue) => ({
+      path: pathOf(prefix, issue.path).slice(0, MAX_MESSAGE),
+      message: issue.message.length > MAX_MESSAGE ? `${issue.message.slice(0, MAX_MESSAGE)}…` : issue.message
+    }))
+  })
+
+/** An endpoint's schema: it needs no services, which its declaration cannot say. */
+interface Described {
+  readonly ast: AST.AST
+}
+
+const plain = (schema: Described) => Schema.make<unknown, unknown, never>(schema.ast)
+
+const decoder = (prefix: string, schema: Option.Option<Described>): Decode | undefined => {
+  if (Option.isNone(schema)) return undefined
+  const first = ParseResult.decodeUnknownEither(plain(schema.value))
+  const all = ParseResult.decodeUnknownEither(plain(schema.value), { errors: "all" })
+  return (value) => {
+    const decoded = first(value)
+    if (Either.isRight(decoded)) return Either.right(decoded.right)
+    const small = JSON.stringify(value ?? null).length < ALL_FAULTS_BELOW
+    const faults = small ? all(value) : decoded
+    return Either.left(invalid(prefix, Either.isLeft(faults) ? faults.left : decoded.left))
+  }
+}
+
+type Encode = (value: unknown) => { readonly status: number; readonly contentType: string; readonly body: unknown }
+
+const encoder = (schema: Described): Encode => {
+  const members = AST.isUnion(schema.ast) ? schema.ast.types : [schema.ast]
+  const fallback = HttpApiSchema.getStatusSuccessAST(schema.ast)
+  const statusOf = (ast: AST.AST) => HttpApiSchema.getStatus(ast, HttpApiSchema.isVoid(ast) ? 204 : fallback)
+  const encoded = (ast: AST.AST): Encode => {
+    const status = statusOf(ast)
+    const contentType = HttpApiSchema.getEncoding(ast).contentType
+    if (HttpApiSchema.isVoid(ast)) return () => ({ status, contentType, body: undefined })
+    const encode = ParseResult.encodeUnknownSync(plain({ ast }))
+    return (value) => ({ status, contentType, body: encode(value) })
+  }
+  const statuses = new Set(members.map(statusOf))
+  if (statuses.size === 1) {
+    const [status = fallback] = statuses
+    const whole = encoded(schema.ast)
+    return (value) => ({ ...whole(value), status })
+  }
+  const cases = members.map((ast) => ({
+    is: ParseResult.is(plain({ ast: AST.typeAST(ast) })),
+    encode: encoded(ast)
+  }))
+  const whole = encoded(schema.ast)
+  return (value) => (cases.find((member) => member.is(value))?.encode ?? whole)(value)
+}
+
+interface Identified {
+  readonly version?: unknown
+  readonly [key: string]: unknown
+}
+
+/** Headers that follow from the body: its version as entity tag, its id as the place where it can be read. */
+const bodyHeaders = (
+  body: Identified,
+  status: number,
+  item: { readonly path: string; readonly key: string } | undefined
+): Record<string, string> | undefined => {
+  let headers: Record<string, string> | undefined
+  if (Number.isSafeInteger(body.version)) headers = { etag: `"${String(body.version)}"` }
+  if (item !== undefined && (status === 201 || status === 202)) {
+    const id = body[item.key] ?? body.id
+    if (typeof id === "string") headers = { ...headers, location: `${item.path}/${encodeURIComponent(id)}` }
+  }
+  return headers
+}
+
+/** 30 days for orders and payments, a day for others (spec §20). */
+const keepMillis = (agent: string): number =>
+  agent === "order" || agent === "payment" ? retention.orderOrPayment : retention.other
+
+/**
+ * Compiles an endpoint of the agent. `item` is the path of the endpoint that reads one element of this collection, if
+ * there is one: created elements are located by it.
+ *
+ * @category constructors
+ */
+export const make = (
+  agent: string,
+  endpoint: HttpApiEndpoint.HttpApiEndpoint.AnyWithProps,
+  handler: Handler.Handler<never, unknown, unknown, unknown>,
+  itemKey: string | undefined
+): Endpoint => {
+  const policy = Option.getOrUndefined(Context.getOption(endpoint.annotations, CommandPolicy))
+  const path: `/${string}` = endpoint.path === "/" ? `/${agent}` : `/${agent}${endpoint.path}`
+  const name = `${agent}.${endpoint.name}`
+  if ((policy !== undefined) !== (handler._tag === "Command")) {
+    throw new TypeError(
+      policy === undefined
+        ? `the handler of ${name} writes, but its endpoint has no CommandPolicy annotation`
+        : `the endpoint ${name} has a CommandPolicy annotation, but its handler only reads`
+    )
+  }
+  const decodePath = decoder("path", endpoint.pathSchema)
+  const decodeSearch = decoder("query", endpoint.urlParamsSchema)
+  const decodeHeaders = decoder("header", endpoint.headersSchema)
+  const decodePayload = decoder("", endpoint.payloadSchema)
+  const encode = encoder(endpoint.successSchema)
+  const item = itemKey === undefined ? undefined : { path, key: itemKey }
+  // What the decoders below produce is what the handler's type asks for: both come from the same endpoint.
+  const run = handler.run as (request: unknown) => Effect.Effect<unknown, unknown, unknown>
+
+  const success = (value: unknown): HttpAnswer.HttpAnswer => {
+    const { body, contentType, status } = encode(value)
+    if (body === undefined) return { status, contentType, body: "" }
+    if (typeof body === "string" && contentType !== HttpAnswer.JSON_TYPE) return { status, contentType, body }
+    return HttpAnswer.json(status, body, bodyHeaders(Object(body), status, item))
+  }
+
+  const decode = (
+    request: HttpRequest.HttpRequest
+  ): Either.Either<Record<string, unknown>, Errors.Common> =>
+    Either.gen(function*() {
+      const decoded: Record<string, unknown> = {
+        principal: request.principal,
+        correlationId: request.correlationId,
+        rawBody: request.body,
+        idempotencyKey: undefined,
+        expectedVersion: undefined
+      }
+      if (policy !== undefined) {
+        const key = yield* HttpRequest.idempotencyKey(request.headers)
+        if (key === undefined && policy.idempotencyKey === "required") {
+          yield* Either.left(new Errors.IdempotencyKeyRequired())
+        }
+        decoded.idempotencyKey = key
+        const version = yield* HttpRequest.expectedVersion(request.headers)
+        if (version === undefined && policy.ifMatch === "required") {
+          yield* Either.left(new Errors.PreconditionRequired())
+        }
+        decoded.expectedVersion = version
+      }
+      if (!RequestBody.isStorable(decodeURIComponentSafely(request.url))) {
+        yield* Either.left(
+          new Errors.InvalidRequest({ issues: [{ path: "url", message: "has a NUL character or is not valid UTF-8" }] })
+        )
+      }
+      if (decodePath !== undefined) decoded.path = yield* decodePath(request.params)
+      if (decodeSearch !== undefined) decoded.urlParams = yield* decodeSearch(request.search)
+      if (decodeHeaders !== undefined) decoded.headers = yield* decodeHeaders(request.headers)
+      if (decodePayload !== undefined) {
+        const json = yield* RequestBody.parseJson(request.body, request.headers["content-type"])
+        decoded.payload = yield* decodePayload(json)
+      }
+      return decoded
+    })
+
+  const answerQuery = (input: Record<string, unknown>) =>
+    Effect.flatMap(Database, (database) => Effect.map(database.read(run(input)), success))
+
+  const answerCommand = (
+    request: HttpRequest.HttpRequest,
+    input: Record<string, unknown>,
+    commandPolicy: CommandPolicyShape
+  ) => {
+    if (request.level >= 3 || (request.level === 1 && commandPolicy.writeClass === "refused")) {
+      return Effect.fail(new Errors.DegradedWriteRefused({ level: request.level }))
+    }
+    const key = input.idempotencyKey
+    const id = typeof key === "string"
+      ? `http:${agent}:${request.principal}:${key}`
+      : `http:${agent}:${request.principal}:unkeyed:${randomUUID()}`
+    let done: HttpAnswer.HttpAnswer | undefined
+    let refused: { readonly error: unknown; readonly answer: HttpAnswer.HttpAnswer } | undefined
+    const operation: Operation<unknown, unknown, unknown> = {
+      id,
+      command: name,
+      writeClass: commandPolicy.writeClass,
+      fingerprint: HttpRequest.fingerprint(request),
+      cause: { correlationId: request.correlationId, causationId: id, actor: request.principal },
+      keepMillis: keepMillis(agent),
+      handler: Effect.suspend(() => run(input)),
+      answer: (value) => HttpAnswer.toRecord(done = success(value)),
+      refusal: (error) => {
+        const definition = Problem.of(error)
+        // What may succeed when it is tried again is not remembered.
+        if (definition === undefined || definition.status >= 500 || definition.recovery === "retry") return undefined
+        refused = { error, answer: ProblemJson.render(error, request) }
+        return HttpAnswer.toRecord(refused.answer)
+      }
+    }
+    return Effect.flatMap(Database, (database) =>
+      Effect.matchEffect(database.execute(operation), {
+        onSuccess: (outcome) =>
+          Effect.succeed(
+            outcome._tag === "Known" ? HttpAnswer.fromRecord(outcome.answer) : done ?? success(outcome.value)
+          ),
+        // A refusal is answered as it is on record. Any other failure means that nothing was recorded.
+        onFailure: (error) =>
+          refused !== undefined && refused.error === error ? Effect.succeed(refused.answer) : Effect.fail(error)
+      }))
+  }
+
+  return {
+    agent,
+    name,
+    method: endpoint.method,
+    path,
+    policy,
+    respond: (request) => {
+      if (request.level >= 4) return Effect.fail(new Errors.StoreUnavailable())
+      const decoded = decode(request)
+      if (Either.isLeft(decoded)) return Effect.fail(decoded.left)
+      return policy === undefined ? answerQuery(decoded.right) : answerCommand(request, decoded.right, policy)
+    }
+  }
+}
+
+/** The URL's text without percent-encoding; a NUL where that is malformed, so that it counts as not storable. */
+const decodeURIComponentSafely = (url: string): string => {
+  if (!url.includes("%")) return url
+  try {
+    return decodeURIComponent(url)
+  } catch {
+    return "\0"
+  }
+}

@@ -1,0 +1,74 @@
+import { problem } from "@holdfast/contracts/Problem"
+import * as Schema from "effect/Schema"
+
+/**
+ * The agent has not finished opening its store.
+ *
+ * @category errors
+ */
+export class Starting extends Schema.TaggedError<Starting>()(
+  "Starting",
+  {},
+  problem({
+    code: "starting",
+    status: 503,
+    title: "The agent is starting",
+    detail: "Nothing was stored. Repeat the request when Retry-After has passed; /health/ready tells when it is ready.",
+    severity: "low",
+    recovery: "retry"
+  })
+) {}
+
+/**
+ * The request breaks a rule of the agent's tables that its handler did not foresee.
+ *
+ * @category errors
+ */
+export class RuleViolated extends Schema.TaggedError<RuleViolated>()(
+  "RuleViolated",
+  { rule: Schema.Literal("unique", "check", "not_null", "foreign_key") },
+  problem({
+    code: "rule_violated",
+    status: 409,
+    title: "The request contradicts what is stored",
+    detail: "Nothing was stored. Read the resource again; it exists already, or its state does not allow the request.",
+    severity: "medium",
+    recovery: "fail"
+  })
+) {}
+
+/**
+ * The request line or a header is larger than a server takes.
+ *
+ * @category errors
+ */
+export class HeadersTooLarge extends Schema.TaggedError<HeadersTooLarge>()(
+  "HeadersTooLarge",
+  {},
+  problem({
+    code: "headers_too_large",
+    status: 431,
+    title: "The request's headers are too large",
+    detail: "Send at most 16 KiB of request line and headers together.",
+    severity: "low",
+    recovery: "fail"
+  })
+) {}
+
+/**
+ * The request did not arrive completely in time.
+ *
+ * @category errors
+ */
+export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()(
+  "RequestTimeout",
+  {},
+  problem({
+    code: "request_timeout",
+    status: 408,
+    title: "The request did not arrive in time",
+    detail: "Send the whole request within 30 seconds.",
+    severity: "low",
+    recovery: "retry"
+  })
+) {}
