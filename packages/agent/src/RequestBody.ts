@@ -10,6 +10,12 @@ const DISCARD_MILLIS = 5_000
 
 const empty = new Uint8Array(0)
 
+const announcedBytes = (request: IncomingMessage): number => Number(request.headers["content-length"] ?? Number.NaN)
+
+/** Whether the request has a body, by its headers. */
+export const has = (request: IncomingMessage): boolean =>
+  announcedBytes(request) > 0 || request.headers["transfer-encoding"] !== undefined
+
 /**
  * Reads a body up to the limit and calls back once: with the bytes, or with `PayloadTooLarge` after what exceeds the limit
  * was discarded. Calls back never if the client goes away.
@@ -21,10 +27,8 @@ export const read = (
   limitBytes: number,
   done: (body: Either.Either<Uint8Array, PayloadTooLarge>) => void
 ): void => {
-  const announced = Number(request.headers["content-length"] ?? Number.NaN)
-  if (announced === 0 || (Number.isNaN(announced) && request.headers["transfer-encoding"] === undefined)) {
-    return done(Either.right(empty))
-  }
+  if (!has(request)) return done(Either.right(empty))
+  const announced = announcedBytes(request)
   const chunks: Array<Buffer> = []
   let bytes = 0
   let refused: NodeJS.Timeout | undefined
@@ -36,8 +40,8 @@ export const read = (
     done(body)
   }
   const refuse = () => end(Either.left(new PayloadTooLarge({ limitBytes })))
-  // Nothing would come of reading a body that is announced as hopelessly large.
-  if (announced > DISCARD_BYTES) return refuse()
+  // Nothing would come of reading a body that is announced as hopelessly large, or that waits for leave to be sent.
+  if (announced > DISCARD_BYTES || (announced > limitBytes && request.headers.expect !== undefined)) return refuse()
   request.on("data", (chunk: Buffer) => {
     bytes += chunk.length
     if (bytes <= limitBytes) {

@@ -1,0 +1,40 @@
+const HIDDEN = "[redacted]"
+
+/** Keys whose values are secrets, or tell who somebody is. */
+const secretKey = /token|passw|secret|authori[sz]ation|cookie|api-?_?key|credential/i
+const personalKey = /^(?:name|firstName|lastName|fullName|company|email|phone|line1|line2|taxId|ip)$/i
+
+const patterns: ReadonlyArray<readonly [RegExp, string]> = [
+  [/\b(bearer|basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${HIDDEN}`],
+  [/:\/\/[^\s/:@]*:[^\s/@]*@/g, `://${HIDDEN}@`],
+  [/[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+/g, HIDDEN]
+]
+
+/**
+ * Text without credentials and e-mail addresses.
+ *
+ * @category redaction
+ */
+export const text = (value: string): string =>
+  patterns.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), value)
+
+/** Deeper than this, a value in a log line helps nobody. */
+const MAX_DEPTH = 6
+
+/**
+ * A value for a log line: what stands under a secret or personal key is hidden, all text is redacted, functions and what
+ * is too deep are named only.
+ *
+ * @category redaction
+ */
+export const value = (key: string, input: unknown, depth = 0): unknown => {
+  if (secretKey.test(key) || personalKey.test(key)) return HIDDEN
+  if (typeof input === "string") return text(input)
+  if (typeof input === "bigint" || typeof input === "symbol" || typeof input === "function") return text(String(input))
+  if (typeof input !== "object" || input === null) return input
+  if (depth >= MAX_DEPTH) return "…"
+  if (input instanceof Error) return text(`${input.name}: ${input.message}`)
+  if (input instanceof Date) return input.toISOString()
+  if (Array.isArray(input)) return input.map((item) => value("", item, depth + 1))
+  return Object.fromEntries(Object.entries(input).map(([name, inner]) => [name, value(name, inner, depth + 1)]))
+}
