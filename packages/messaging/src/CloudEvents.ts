@@ -1,0 +1,177 @@
+import type { Envelope } from "@holdfast/contracts/Envelope"
+import * as Data from "effect/Data"
+import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+
+/**
+ * A record of a topic, as any broker's client has it; `value` is null for a tombstone.
+ *
+ * @category models
+ */
+export interface TopicRecord {
+  readonly topic: string
+  readonly key: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly value: string | null
+}
+
+/**
+ * The record is no CloudEvent 1.0 with JSON data; `detail` says what is wrong with it.
+ *
+ * @category errors
+ */
+export class Undecodable extends Data.TaggedError("Undecodable")<{ readonly detail: string }> {}
+
+/** The context attributes and extensions that an envelope consists of (spec §19.1). */
+const Attributes = Schema.Struct({
+  specversion: Schema.Literal("1.0"),
+  id: Schema.NonEmptyString,
+  source: Schema.NonEmptyString,
+  type: Schema.NonEmptyString,
+  time: Schema.NonEmptyString,
+  subject: Schema.optional(Schema.String),
+  partitionkey: Schema.optional(Schema.String),
+  correlationid: Schema.optional(Schema.String),
+  causationid: Schema.optional(Schema.String),
+  datacontenttype: Schema.optional(Schema.String)
+})
+
+const decodeAttributes = Schema.decodeUnknownEither(Attributes)
+const parseObject = Schema.decodeUnknownEither(
+  Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+)
+const parseValue = Schema.decodeUnknownEither(Schema.parseJson())
+
+const undecodable = (error: ParseResult.ParseError): Undecodable =>
+  new Undecodable({ detail: ParseResult.TreeFormatter.formatErrorSync(error) })
+
+const structuredType = "application/cloudevents+json"
+const jsonType = "application/json"
+
+/** `ecom.order.placed.v1` → `urn:ecom:schema:order:placed:1.0`; minors only add, so that the major names the schema. */
+const dataSchema = (type: string): string => {
+  const [, agent = "", name = "", major = ""] = /^ecom\.([^.]+)\.(.+)\.v(\d+)$/.exec(type) ?? []
+  return `urn:ecom:schema:${agent}:${name}:${major}.0`
+}
+
+const attributesOf = (envelope: Envelope) => ({
+  specversion: "1.0",
+  id: envelope.id,
+  source: envelope.source,
+  type: envelope.type,
+  subject: envelope.subject,
+  time: envelope.time,
+  datacontenttype: jsonType,
+  dataschema: dataSchema(envelope.type),
+  partitionkey: envelope.key,
+  correlationid: envelope.correlationId,
+  causationid: envelope.causationId
+})
+
+/**
+ * Binary mode: attributes as headers `ce_…`, the data as the value. For events, commands and compacted state.
+ *
+ * @category encoding
+ */
+export const toBinary = (envelope: Envelope): TopicRecord => {
+  const { datacontenttype, ...attributes } = attributesOf(envelope)
+  return {
+    topic: envelope.topic,
+    key: envelope.key,
+    headers: {
+      "content-type": datacontenttype,
+      ...Object.fromEntries(Object.entries(attributes).map(([name, value]) => [`ce_${name}`, value]))
+    },
+    value: envelope.data === undefined ? null : JSON.stringify(envelope.data)
+  }
+}
+
+/**
+ * Structured mode: the whole event as one JSON value. For dead letters, webhooks and archives.
+ *
+ * @category encoding
+ */
+export const toStructured = (envelope: Envelope): TopicRecord => ({
+  topic: envelope.topic,
+  key: envelope.key,
+  headers: { "content-type": `${structuredType}; charset=UTF-8` },
+  value: JSON.stringify({ ...attributesOf(envelope), data: envelope.data })
+})
+
+const envelopeOf = (record: TopicRecord, attributes: unknown, data: unknown): Either.Either<Envelope, Undecodable> =>
+  Either.flatMap(Either.mapLeft(decodeAttributes(attributes), undecodable), (decoded) => {
+    if (decoded.datacontenttype !== undefined && !isJson(decoded.datacontenttype)) {
+      return Either.left(new Undecodable({ detail: `the data is ${decoded.datacontenttype}, not JSON` }))
+    }
+    const key = decoded.partitionkey ?? record.key
+    return Either.right({
+      id: decoded.id,
+      source: decoded.source,
+      type: decoded.type,
+      topic: record.topic,
+      key,
+      subject: decoded.subject ?? key,
+      time: decoded.time,
+      correlationId: decoded.correlationid ?? decoded.id,
+      causationId: decoded.causationid ?? decoded.id,
+      data
+    })
+  })
+
+const isJson = (contentType: string): boolean => /^application\/(.+\+)?json\s*(;|$)/i.test(contentType)
+
+const fromStructured = (record: TopicRecord) =>
+  Either.flatMap(
+    Either.mapLeft(parseObject(record.value ?? ""), undecodable),
+    ({ data, ...attributes }) =>
+      "data_base64" in attributes
+        ? Either.left(new Undecodable({ detail: "the data is binary, not JSON" }))
+        : envelopeOf(record, attributes, data)
+  )
+
+const fromBinary = (record: TopicRecord, contentType: string | undefined) => {
+  const attributes = Object.fromEntries(
+    Object.entries(record.headers).flatMap(([name, value]) =>
+      name.toLowerCase().startsWith("ce_") ? [[name.slice(3).toLowerCase(), value] as const] : []
+    )
+  )
+  const data = record.value === null ? Either.right(undefined) : Either.mapLeft(parseValue(record.value), undecodable)
+  return Either.flatMap(data, (value) => envelopeOf(record, { ...attributes, datacontenttype: contentType }, value))
+}
+
+/**
+ * Reads both modes, told apart by the `content-type` header.
+ *
+ * @category decoding
+ */
+export const decode = (record: TopicRecord): Either.Either<Envelope, Undecodable> => {
+  const contentType = Object.entries(record.headers).find(([name]) => name.toLowerCase() === "content-type")?.[1]
+  return contentType?.toLowerCase().startsWith("application/cloudevents") === true
+    ? /^application\/cloudevents\+json\s*(;|$)/i.test(contentType)
+      ? fromStructured(record)
+      : Either.left(new Undecodable({ detail: `${contentType} is not read here` }))
+    : fromBinary(record, contentType)
+}
+
+/** The type of what stands for a record that could not be decoded. */
+export const undecodableType = "ecom.undecodable"
+
+/**
+ * An envelope for a record that is none, so that it can be dead-lettered like any other message; `position` names the
+ * record within its topic for good.
+ *
+ * @category constructors
+ */
+export const standIn = (record: TopicRecord, position: string, error: Undecodable, time: string): Envelope => ({
+  id: position,
+  source: `urn:ecom:topic:${record.topic}`,
+  type: undecodableType,
+  topic: record.topic,
+  key: record.key,
+  subject: record.key,
+  time,
+  correlationId: position,
+  causationId: position,
+  data: { detail: error.detail, headers: record.headers, value: record.value }
+})

@@ -1,0 +1,287 @@
+import type { Envelope } from "@holdfast/contracts/Envelope"
+import * as Problem from "@holdfast/contracts/Problem"
+import type { DeadLetterStatus } from "@holdfast/database/SystemTables"
+import { DeadLetters as Letters } from "@holdfast/database/SystemTables"
+import type { Row } from "@holdfast/database/Table"
+import * as Transaction from "@holdfast/database/Transaction"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { DeadLettered } from "./SystemEvents.ts"
+import type { Failed } from "./Verdict.ts"
+
+/**
+ * A message that could not be handled. `parked`: tried again at `nextAt`, or waits behind an earlier one of its key
+ * (`nextAt` null); `open`: waits for a person.
+ *
+ * @category models
+ */
+export type DeadLetter = Row<typeof Letters>
+
+/** There is no dead letter of that id. */
+export class DeadLetterMissing extends Schema.TaggedError<DeadLetterMissing>()(
+  "DeadLetterMissing",
+  { id: Schema.String },
+  Problem.problem({
+    code: "dead_letter_missing",
+    status: 404,
+    title: "No such dead letter",
+    detail: "List the dead letters of this agent and use an id from the list.",
+    severity: "low",
+    recovery: "fail"
+  })
+) {}
+
+/** The dead letter was replayed or discarded before. */
+export class DeadLetterSettled extends Schema.TaggedError<DeadLetterSettled>()(
+  "DeadLetterSettled",
+  { id: Schema.String, status: Schema.String },
+  Problem.problem({
+    code: "dead_letter_settled",
+    status: 409,
+    title: "The dead letter is settled",
+    detail: "It was replayed or discarded before; nothing is left to do.",
+    severity: "low",
+    recovery: "fail"
+  })
+) {}
+
+/** An earlier message of the same key waits too, and comes first. */
+export class DeadLetterBehind extends Schema.TaggedError<DeadLetterBehind>()(
+  "DeadLetterBehind",
+  { id: Schema.String, first: Schema.String },
+  Problem.problem({
+    code: "dead_letter_behind",
+    status: 409,
+    title: "An earlier message of the same key waits",
+    detail: "Replay or discard the dead letter named as `first` before this one.",
+    severity: "low",
+    recovery: "fail"
+  })
+) {}
+
+/** The replayed message failed again; the letter stays as it is and counts the attempt. */
+export class ReplayFailed extends Schema.TaggedError<ReplayFailed>()(
+  "ReplayFailed",
+  { id: Schema.String, error: Schema.String, reason: Schema.String },
+  Problem.problem({
+    code: "replay_failed",
+    status: 422,
+    title: "The message failed again",
+    detail: "Mend what `reason` names, then replay it once more, or discard it.",
+    severity: "medium",
+    recovery: "fail"
+  })
+) {}
+
+/**
+ * Dead letters in the order in which they came; `after` continues behind the last one of the page before.
+ *
+ * @category queries
+ */
+export const list = (filter: {
+  readonly status?: DeadLetterStatus
+  readonly key?: string
+  readonly after?: Pick<DeadLetter, "firstAt" | "id">
+  readonly limit: number
+}) =>
+  Transaction.select(Letters, {
+    where: [
+      ...(filter.status === undefined ? [] : [["status", "=", filter.status] as const]),
+      ...(filter.key === undefined ? [] : [["key", "=", filter.key] as const])
+    ],
+    orderBy: [["firstAt", "asc"], ["id", "asc"]],
+    ...(filter.after === undefined ? {} : { after: [filter.after.firstAt, filter.after.id] }),
+    limit: filter.limit
+  })
+
+/** The letter, if it still waits for anything: `parked` or `open`. */
+export const find = (id: string) =>
+  Effect.gen(function*() {
+    const letter = Option.getOrUndefined(yield* Transaction.get(Letters, { id }))
+    if (letter === undefined) return yield* new DeadLetterMissing({ id })
+    if (letter.status === "parked" || letter.status === "open") return letter
+    return yield* new DeadLetterSettled({ id, status: letter.status })
+  })
+
+/**
+ * Gives a message up for good; those that wait behind it go on.
+ *
+ * @category commands
+ */
+export const discard = (id: string, by: string) =>
+  Effect.zipRight(
+    find(id),
+    Transaction.update(
+      Letters,
+      { id },
+      (letter) => ({ ...letter, status: "discarded" as const, nextAt: null, settledBy: by })
+    )
+  )
+
+/** One letter per message: its id is the message's own. */
+export const idOf = (envelope: Envelope): string => `${envelope.source}:${envelope.id}`
+
+/** Order holds within a source, topic and key. */
+export const scopeOf = (message: Scope): string => `${message.source} ${message.topic} ${message.key}`
+
+type Scope = Pick<Envelope, "source" | "topic" | "key">
+
+/** The first or the last parked message of a scope. */
+const parked = (scope: Scope, which: "first" | "last") =>
+  Effect.map(
+    Transaction.select(Letters, {
+      where: [
+        ["key", "=", scope.key],
+        ["source", "=", scope.source],
+        ["topic", "=", scope.topic],
+        ["status", "=", "parked"]
+      ],
+      orderBy: [["firstAt", which === "first" ? "asc" : "desc"]],
+      limit: 1
+    }),
+    ([letter]) => Option.fromNullable(letter)
+  )
+
+/** Whether messages of the scope wait, so that the next one must wait behind them. */
+export const isParked = (scope: Scope) => Effect.map(parked(scope, "last"), Option.isSome)
+
+/** Whether the message is a letter, of whatever status. */
+export const isLetter = (envelope: Envelope) =>
+  Effect.map(Transaction.get(Letters, { id: idOf(envelope) }), Option.isSome)
+
+/** The scopes among these keys that have letters of whatever status: the only ones worth a look at each message. */
+export const scopesOf = (keys: ReadonlyArray<string>) =>
+  Effect.map(
+    Transaction.query(
+      `select distinct source, topic, key from dead_letter where key in (${keys.map(() => "?").join(", ")})`,
+      keys
+    ),
+    (rows) =>
+      new Set(rows.map((row) =>
+        scopeOf({ source: String(row["source"]), topic: String(row["topic"]), key: String(row["key"]) })
+      ))
+  )
+
+/** The letter, if it may be tried now: it waits, and no earlier one of its scope does. */
+export const inTurn = (id: string) =>
+  Effect.gen(function*() {
+    const letter = yield* find(id)
+    if (letter.status !== "parked") return letter
+    const first = yield* parked(letter, "first")
+    return Option.isSome(first) && first.value.id !== id
+      ? yield* new DeadLetterBehind({ id, first: first.value.id })
+      : letter
+  })
+
+/**
+ * The first parked message of each scope, by when it is due. Those behind it have no time of their own: they are due as
+ * soon as they are first.
+ *
+ * @category queries
+ */
+export const heads = (limit: number) =>
+  Effect.map(
+    Transaction.query(
+      `select id, coalesce(next_at, 0) as due from dead_letter d where status = 'parked' and not exists (
+        select 1 from dead_letter e where e.status = 'parked' and e.key = d.key and e.source = d.source
+        and e.topic = d.topic and e.first_at < d.first_at
+      ) order by 2 limit ?`,
+      [limit]
+    ),
+    (rows) => rows.map((row) => ({ id: String(row["id"]), due: Number(row["due"]) }))
+  )
+
+/** Why a message of a scope becomes a letter: its own failure, or the ones before it. */
+export type Reason = Failed | "behind"
+
+/**
+ * Writes the letters of one scope, in order; a message that has one already keeps it. `wait` is until the next attempt of
+ * a message that is tried again, in milliseconds.
+ *
+ * @category writing
+ */
+export const write = (
+  agent: string,
+  messages: ReadonlyArray<{ readonly envelope: Envelope; readonly reason: Reason }>,
+  wait: number
+) =>
+  Effect.gen(function*() {
+    const { now } = yield* Transaction.Transaction
+    for (const { envelope, reason } of messages) {
+      const id = idOf(envelope)
+      if (Option.isSome(yield* Transaction.get(Letters, { id }))) continue
+      const before = yield* parked(envelope, "last")
+      const failed = reason !== "behind"
+      const buried = failed && reason._tag === "Bury"
+      yield* Transaction.insert(Letters, {
+        id,
+        topic: envelope.topic,
+        source: envelope.source,
+        eventId: envelope.id,
+        key: envelope.key,
+        type: envelope.type,
+        envelope,
+        errorCode: failed ? reason.code : "behind",
+        errorMessage: failed ? reason.detail : "waits behind an earlier message of its key",
+        attempts: failed ? 1 : 0,
+        // Also the order within the scope: two of one millisecond must differ.
+        firstAt: Option.match(before, { onNone: () => now, onSome: ({ firstAt }) => Math.max(now, firstAt + 1) }),
+        nextAt: failed && !buried ? now + wait : null,
+        status: buried ? "open" : "parked",
+        settledBy: null
+      })
+      if (buried) yield* announce(agent, envelope, reason.code)
+    }
+  })
+
+/**
+ * Writes that another attempt failed: `wait` until the next one, or none.
+ *
+ * @category writing
+ */
+export const again = (
+  agent: string,
+  id: string,
+  reason: { readonly code: string; readonly detail: string },
+  wait: number | undefined
+) =>
+  Effect.gen(function*() {
+    const { now } = yield* Transaction.Transaction
+    const before = yield* find(id)
+    const status = before.status === "parked" && wait !== undefined ? "parked" as const : "open" as const
+    const letter = yield* Transaction.update(Letters, { id }, (row) => ({
+      ...row,
+      attempts: row.attempts + 1,
+      errorCode: reason.code,
+      errorMessage: reason.detail,
+      nextAt: status === "parked" && wait !== undefined ? now + wait : null,
+      status
+    }))
+    if (before.status === "parked" && status === "open") yield* announce(agent, envelopeOf(letter), reason.code)
+  })
+
+/**
+ * Writes that the message has been handled: a parked one leaves no trace but its operation, a replayed one says by whom.
+ *
+ * @category writing
+ */
+export const handled = (id: string, by: string | undefined) =>
+  by === undefined
+    ? Transaction.remove(Letters, { id })
+    : Effect.asVoid(Transaction.update(
+      Letters,
+      { id },
+      (row) => ({ ...row, status: "replayed" as const, nextAt: null, settledBy: by })
+    ))
+
+/** The message as it was. */
+export const envelopeOf = (letter: DeadLetter): Envelope =>
+  // Written by `write` above; the column's type is open because the kernel does not know messages.
+  letter.envelope as Envelope
+
+const announce = (agentId: string, envelope: Envelope, error: string) =>
+  // A dead letter about a dead letter would never end.
+  envelope.type === DeadLettered.type
+    ? Effect.void
+    : Transaction.emit(DeadLettered, { agentId, topic: envelope.topic, eventId: envelope.id, error })

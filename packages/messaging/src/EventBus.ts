@@ -1,0 +1,63 @@
+import type { Envelope } from "@holdfast/contracts/Envelope"
+import type { DatabaseShape } from "@holdfast/database/Database"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { DependencyAway } from "./DeliveryError.ts"
+
+/**
+ * An agent on the bus: its committed messages (`database.outbox`) reach others, and others' reach `deliver`.
+ *
+ * @category models
+ */
+export interface Member {
+  readonly database: DatabaseShape
+  /** What it wants to hear. */
+  readonly topics: ReadonlyArray<string>
+  /**
+   * Settles every message of the batch, in order per source, topic and key: handled, parked or dead-lettered, durably.
+   * May see a message again and must then do nothing. Fails only when a dependency is away: the bus pauses and delivers
+   * the same messages again, for ever.
+   */
+  readonly deliver: (batch: ReadonlyArray<Envelope>) => Effect.Effect<void, DependencyAway>
+}
+
+/**
+ * How far one agent has heard one source, for health and metrics.
+ *
+ * @category models
+ */
+export interface Lane {
+  /** The agent that hears. */
+  readonly consumer: string
+  /** Where the messages come from: an agent's name, or a partition of a broker. */
+  readonly source: string
+  /** All of the source's messages up to this one are settled. */
+  readonly position: number
+  /** Messages behind the position, those of other topics included. */
+  readonly lag: number
+  /** A dependency is away: deliveries are tried again with growing pauses. */
+  readonly paused: boolean
+  /** Why the last delivery failed, until one succeeds. */
+  readonly lastError: string | undefined
+}
+
+/**
+ * Carries committed messages between agents: at least once, in order per source, topic and key, nothing skipped. An agent
+ * that is not there finds its messages when it comes.
+ *
+ * @category models
+ */
+export interface EventBusShape {
+  /** Takes part until the scope closes. Never fails and does not wait for a broker. */
+  readonly join: (member: Member) => Effect.Effect<void, never, Scope.Scope>
+  /** All lanes of this process, as of now. */
+  readonly lanes: () => ReadonlyArray<Lane>
+}
+
+/**
+ * The bus of this process.
+ *
+ * @category services
+ */
+export class EventBus extends Context.Tag("@holdfast/messaging/EventBus")<EventBus, EventBusShape>() {}

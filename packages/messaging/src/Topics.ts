@@ -1,0 +1,50 @@
+import * as Duration from "effect/Duration"
+
+/**
+ * A topic as it is to exist (spec §19.2). The number of partitions never changes: order per key would break.
+ *
+ * @category models
+ */
+export interface Topic {
+  readonly name: string
+  readonly partitions: number
+  readonly cleanup: "delete" | "compact"
+  /** How long messages are kept; a compacted topic keeps the last one of each key for ever. */
+  readonly retentionMillis: number | undefined
+}
+
+const deleting = (name: string, partitions: number, retention: Duration.DurationInput): Topic => ({
+  name,
+  partitions,
+  cleanup: "delete",
+  retentionMillis: Duration.toMillis(retention)
+})
+
+/** Dead letters of a consumer. */
+export const deadLetters = (agent: string): string => `ecom.${agent}.dlq.v1`
+
+const compacted: ReadonlyArray<readonly [agent: string, name: string]> = [
+  ["product", "ecom.product.state.v1"],
+  ["inventory", "ecom.inventory.stock.v1"],
+  ["customer", "ecom.customer.state.v1"]
+]
+
+/**
+ * Every topic that these agents use, each once.
+ *
+ * @category constructors
+ */
+export const declared = (agents: ReadonlyArray<string>): ReadonlyArray<Topic> => [
+  ...agents.flatMap((agent) => [
+    deleting(`ecom.${agent}.events.v1`, 6, "14 days"),
+    deleting(`ecom.${agent}.commands.v1`, 6, "3 days"),
+    deleting(deadLetters(agent), 3, "30 days")
+  ]),
+  ...compacted.filter(([agent]) => agents.includes(agent)).map(([, name]): Topic => ({
+    name,
+    partitions: 6,
+    cleanup: "compact",
+    retentionMillis: undefined
+  })),
+  deleting("ecom.system.events.v1", 3, "7 days")
+]
