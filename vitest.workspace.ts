@@ -15,7 +15,8 @@ export default defineWorkspace([
       name: "integration",
       include: ["packages/*/test/**/*.integration.test.ts", "services/*/test/**/*.integration.test.ts"],
       exclude: ["**/node_modules/**"],
-      fileParallelism: false,
+      pool: "forks",
+      poolOptions: { forks: { singleFork: true } },
       testTimeout: 240_000,
       hookTimeout: 120_000
     }

@@ -1,0 +1,42 @@
+/** ISO 3166-1 codes of the English country names that the files use. */
+const codes: Readonly<Record<string, string>> = {
+  "Australia": "AU",
+  "Austria": "AT",
+  "Bahrain": "BH",
+  "Belgium": "BE",
+  "Brazil": "BR",
+  "Canada": "CA",
+  "Channel Islands": "JE",
+  "Cyprus": "CY",
+  "Czech Republic": "CZ",
+  "Denmark": "DK",
+  "EIRE": "IE",
+  "Finland": "FI",
+  "France": "FR",
+  "Germany": "DE",
+  "Greece": "GR",
+  "Hong Kong": "HK",
+  "Iceland": "IS",
+  "Israel": "IL",
+  "Italy": "IT",
+  "Japan": "JP",
+  "Lebanon": "LB",
+  "Lithuania": "LT",
+  "Malta": "MT",
+  "Netherlands": "NL",
+  "Norway": "NO",
+  "Poland": "PL",
+  "Portugal": "PT",
+  "RSA": "ZA",
+  "Saudi Arabia": "SA",
+  "Singapore": "SG",
+  "Spain": "ES",
+  "Sweden": "SE",
+  "Switzerland": "CH",
+  "USA": "US",
+  "United Arab Emirates": "AE",
+  "United Kingdom": "GB"
+}
+
+/** The code of a country's English name; the retailer's own country for names that are none (`Unspecified`). */
+export const codeOf = (name: string): string => codes[name] ?? "GB"

@@ -1,0 +1,34 @@
+// Runs every test and ends with one plain line of counts; with HOLDFAST_FORBID_SKIPS=1 a skipped test is a failure.
+import { spawn } from "node:child_process"
+import { mkdirSync, readFileSync, rmSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { bundle } from "./bundle.mjs"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const reportFile = `${root}node_modules/.cache/tests.json`
+mkdirSync(`${root}node_modules/.cache`, { recursive: true })
+rmSync(reportFile, { force: true })
+
+await bundle()
+const child = spawn(
+  process.execPath,
+  [
+    "node_modules/vitest/vitest.mjs",
+    "run",
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${reportFile}`,
+    ...process.argv.slice(2)
+  ],
+  { cwd: root, stdio: "inherit" }
+)
+const code = await new Promise((resolve) => child.on("exit", (exit) => resolve(exit ?? 1)))
+
+const report = JSON.parse(readFileSync(reportFile, "utf8"))
+const tests = report.testResults.flatMap((file) => file.assertionResults)
+const skipped = tests.filter((test) => test.status !== "passed" && test.status !== "failed")
+for (const test of skipped) console.log(`skipped: ${test.fullName}`)
+const forbidden = process.env["HOLDFAST_FORBID_SKIPS"] === "1" && skipped.length > 0
+if (forbidden) console.log("skipped tests are forbidden here (HOLDFAST_FORBID_SKIPS=1)")
+console.log(`${report.numPassedTests} passed, ${report.numFailedTests} failed`)
+process.exit(code !== 0 || forbidden ? 1 : 0)
