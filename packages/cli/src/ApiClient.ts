@@ -1,0 +1,140 @@
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+
+/**
+ * No agents answer at the address, or none that can do the work.
+ *
+ * @category errors
+ */
+export class AgentsUnreachable extends Data.TaggedError("AgentsUnreachable")<{
+  readonly url: string
+  readonly detail: string
+}> {}
+
+/**
+ * An agent refused the request, or answered with something else than promised.
+ *
+ * @category errors
+ */
+export class RequestRefused extends Data.TaggedError("RequestRefused")<{
+  readonly request: string
+  readonly status: number
+  readonly code: string
+  readonly detail: string
+}> {}
+
+/** What a request can meet. */
+export type ApiError = AgentsUnreachable | RequestRefused
+
+const ProblemBody = Schema.parseJson(Schema.Struct({ code: Schema.String, detail: Schema.String }))
+const isProblem = Schema.decodeUnknownOption(ProblemBody)
+
+/** One attempt waits at most this long for its answer. */
+const ATTEMPT_MILLIS = 15_000
+
+/** The longest pause between attempts. */
+const MAX_PAUSE_MILLIS = 1_000
+
+/**
+ * A client like any other: it repeats a request under the same `Idempotency-Key` while agents are away, restarting or
+ * overloaded, until its patience ends.
+ *
+ * @category services
+ */
+export class ApiClient extends Context.Tag("@holdfast/cli/ApiClient")<ApiClient, {
+  readonly get: <A, I>(path: string, answer: Schema.Schema<A, I>) => Effect.Effect<A, ApiError>
+  readonly post: <A, I>(
+    path: string,
+    body: unknown,
+    key: string,
+    answer: Schema.Schema<A, I>
+  ) => Effect.Effect<A, ApiError>
+}>() {
+  /** A client of the agents at `url`; `patienceMillis` is how long it goes on without any answer. */
+  static readonly layer = (options: { readonly url: string; readonly patienceMillis: number }) =>
+    Layer.succeed(this, make(options))
+}
+
+interface Attempt {
+  readonly status: number
+  readonly body: string
+}
+
+const make = ({ patienceMillis, url }: { readonly url: string; readonly patienceMillis: number }) => {
+  const attempt = (method: string, path: string, body: string | undefined, key: string | undefined) =>
+    Effect.tryPromise({
+      try: async (): Promise<Attempt> => {
+        const response = await fetch(`${url}${path}`, {
+          method,
+          signal: AbortSignal.timeout(ATTEMPT_MILLIS),
+          headers: {
+            ...(body === undefined ? {} : { "content-type": "application/json" }),
+            ...(key === undefined ? {} : { "idempotency-key": key })
+          },
+          ...(body === undefined ? {} : { body })
+        })
+        return { status: response.status, body: await response.text() }
+      },
+      catch: (cause) =>
+        new AgentsUnreachable({ url, detail: cause instanceof Error ? String(cause.cause ?? cause) : String(cause) })
+    })
+
+  /** 429 and 5xx pass: the agents are overloaded, draining or on their way back. */
+  const passes = (status: number): boolean => status === 429 || status >= 500
+
+  const send = (
+    method: string,
+    path: string,
+    body: unknown,
+    key: string | undefined
+  ): Effect.Effect<Attempt, ApiError> =>
+    Effect.gen(function*() {
+      const started = yield* Clock.currentTimeMillis
+      const text = body === undefined ? undefined : JSON.stringify(body)
+      let pause = 50
+      for (;;) {
+        const outcome = yield* Effect.either(attempt(method, path, text, key))
+        if (outcome._tag === "Right" && !passes(outcome.right.status)) return outcome.right
+        const waited = (yield* Clock.currentTimeMillis) - started
+        if (waited > patienceMillis) {
+          return yield* outcome._tag === "Left" ? outcome.left : refused(`${method} ${path}`, outcome.right)
+        }
+        yield* Effect.sleep(pause)
+        pause = Math.min(pause * 2, MAX_PAUSE_MILLIS)
+      }
+    })
+
+  const decoded = <A, I>(
+    request: string,
+    answer: Attempt,
+    schema: Schema.Schema<A, I>
+  ): Effect.Effect<A, RequestRefused> =>
+    answer.status >= 300
+      ? refused(request, answer)
+      : Effect.mapError(
+        Schema.decode(Schema.parseJson(schema))(answer.body),
+        (error) =>
+          new RequestRefused({ request, status: answer.status, code: "unexpected_answer", detail: error.message })
+      )
+
+  return {
+    get: <A, I>(path: string, answer: Schema.Schema<A, I>) =>
+      Effect.flatMap(send("GET", path, undefined, undefined), (got) => decoded(`GET ${path}`, got, answer)),
+    post: <A, I>(path: string, body: unknown, key: string, answer: Schema.Schema<A, I>) =>
+      Effect.flatMap(send("POST", path, body, key), (got) => decoded(`POST ${path}`, got, answer))
+  }
+}
+
+const refused = (request: string, { body, status }: Attempt): RequestRefused => {
+  const problem = isProblem(body)
+  return new RequestRefused({
+    request,
+    status,
+    code: problem._tag === "Some" ? problem.value.code : "unknown",
+    detail: problem._tag === "Some" ? problem.value.detail : body.slice(0, 200)
+  })
+}
