@@ -141,12 +141,15 @@ export const Assessment = Schema.Struct({
 }).annotations({ identifier: "Assessment" })
 export type Assessment = typeof Assessment.Type
 
+/** What a person decides about an order in review. */
 export const ReviewDecision = Schema.Literal("approve", "decline")
 export type ReviewDecision = typeof ReviewDecision.Type
 
+/** pending → investigating → closed; closed → investigating; snoozed until a time. */
 export const CaseState = Schema.Literal("pending", "investigating", "snoozed", "closed")
 export type CaseState = typeof CaseState.Type
 
+/** What a case was, for learning. */
 export const CaseOutcome = Schema.Literal("confirmed_fraud", "suspicious", "false_positive", "unset")
 export type CaseOutcome = typeof CaseOutcome.Type
 
@@ -175,9 +178,11 @@ export const FraudCase = Schema.Struct({
 }).annotations({ identifier: "FraudCase" })
 export type FraudCase = typeof FraudCase.Type
 
+/** Deny refuses, allow trusts, watch only marks. */
 export const ListName = Schema.Literal("deny", "allow", "watch")
 export type ListName = typeof ListName.Type
 
+/** What identifier an entry is of. */
 export const ListKind = Schema.Literal("email", "phone", "ip", "cidr", "device", "cardFp", "address", "customer")
 export type ListKind = typeof ListKind.Type
 
@@ -218,6 +223,7 @@ export const ListEntryInput = Schema.Struct({
 ).annotations({ identifier: "ListEntryInput" })
 export type ListEntryInput = typeof ListEntryInput.Type
 
+/** How far a version of the rules is. */
 export const RulesetState = Schema.Literal("draft", "shadow", "live", "retired")
 export type RulesetState = typeof RulesetState.Type
 
@@ -233,7 +239,11 @@ export const Rule = Schema.Struct({
   when: Schema.Struct({
     condition: Text.code(64).annotations({ description: "Name of a built-in condition" }),
     parameters: Schema.optional(
-      Schema.Record({ key: Text.code(64), value: Schema.Union(Schema.Number, Schema.Boolean, Text.line(100)) })
+      Schema.Record({ key: Text.code(64), value: Schema.Union(Schema.Number, Schema.Boolean, Text.line(100)) }).pipe(
+        Schema.filter((parameters) => Object.keys(parameters).length <= 20, {
+          message: () => "must have at most 20 entries"
+        })
+      )
     )
   }),
   points,
@@ -242,6 +252,7 @@ export const Rule = Schema.Struct({
 }).annotations({ identifier: "Rule" })
 export type Rule = typeof Rule.Type
 
+/** Scores from which an order is reviewed, blocked, declined; in rising order. */
 export const Thresholds = Schema.Struct({ review: score, block: score, decline: score }).annotations({
   identifier: "Thresholds"
 })
@@ -252,6 +263,7 @@ const ruleset = {
   thresholds: Thresholds
 }
 
+/** The body of `POST /rulesets`. */
 export const RulesetInput = Schema.Struct({ ...ruleset, note: Schema.optional(Text.line(500)) }).annotations({
   identifier: "RulesetInput"
 })
@@ -294,6 +306,7 @@ export const RulesetStats = Schema.Struct({
 }).annotations({ identifier: "RulesetStats" })
 export type RulesetStats = typeof RulesetStats.Type
 
+/** What an order turned out to be. */
 export const LabelKind = Schema.Literal("chargeback", "confirmed", "cleared")
 export type LabelKind = typeof LabelKind.Type
 

@@ -2,7 +2,11 @@ import * as Schema from "effect/Schema"
 import { CaseState, RulesetState } from "./Fraud.ts"
 import { problem } from "./Problem.ts"
 
-/** @category errors */
+/**
+ * Another person works on the case.
+ *
+ * @category errors
+ */
 export class CaseTaken extends Schema.TaggedError<CaseTaken>()(
   "CaseTaken",
   { caseId: Schema.String, assignee: Schema.String },
@@ -16,7 +20,11 @@ export class CaseTaken extends Schema.TaggedError<CaseTaken>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * The case's state has no such step.
+ *
+ * @category errors
+ */
 export class CaseStateConflict extends Schema.TaggedError<CaseStateConflict>()(
   "CaseStateConflict",
   { caseId: Schema.String, state: CaseState },
@@ -30,7 +38,11 @@ export class CaseStateConflict extends Schema.TaggedError<CaseStateConflict>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * The order has its outcome for this stage, from other facts (invariant F3).
+ *
+ * @category errors
+ */
 export class AlreadyAssessed extends Schema.TaggedError<AlreadyAssessed>()(
   "AlreadyAssessed",
   { orderId: Schema.String, assessmentId: Schema.String },
@@ -44,7 +56,11 @@ export class AlreadyAssessed extends Schema.TaggedError<AlreadyAssessed>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * The rules refer to what does not exist or contradict themselves.
+ *
+ * @category errors
+ */
 export class RulesetInvalid extends Schema.TaggedError<RulesetInvalid>()(
   "RulesetInvalid",
   { issues: Schema.Array(Schema.String) },
@@ -58,7 +74,11 @@ export class RulesetInvalid extends Schema.TaggedError<RulesetInvalid>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * The ruleset's state has no such step.
+ *
+ * @category errors
+ */
 export class RulesetStateConflict extends Schema.TaggedError<RulesetStateConflict>()(
   "RulesetStateConflict",
   { rulesetVersion: Schema.Number, state: RulesetState },

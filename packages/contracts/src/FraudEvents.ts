@@ -22,18 +22,21 @@ export const OrderAssessed = Message.event("fraud.assessed", {
   subject: (payload) => payload.assessmentId
 })
 
+/** A person must decide about the order until `dueAt`. */
 export const CaseOpened = Message.event("fraud.case_opened", {
   payload: Schema.Struct({ caseId: CaseId, orderId: OrderId, score: Schema.Number, dueAt: Instant }),
   key,
   subject: (payload) => payload.caseId
 })
 
+/** The review has ended: the order goes on or is cancelled. */
 export const ReviewDecided = Message.event("fraud.review_decided", {
   payload: Schema.Struct({ caseId: CaseId, orderId: OrderId, outcome: ReviewDecision, by: Schema.String }),
   key,
   subject: (payload) => payload.caseId
 })
 
+/** An identifier came on a list or off it. */
 export const ListChanged = Message.event("fraud.list_changed", {
   payload: Schema.Struct({
     entryHash: Schema.String,
@@ -44,6 +47,7 @@ export const ListChanged = Message.event("fraud.list_changed", {
   key: (payload) => payload.entryHash
 })
 
+/** This version of the rules is live now; `shadowStats`: how it did in shadow. */
 export const RulesetPublished = Message.event("fraud.ruleset_published", {
   payload: Schema.Struct({ version: Schema.Number, shadowStats: Schema.optional(RulesetStats) }),
   key: (payload) => String(payload.version)

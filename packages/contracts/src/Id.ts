@@ -11,6 +11,7 @@ export const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 export const Id = <Prefix extends string>(prefix: Prefix) =>
   Schema.String.pipe(
     Schema.pattern(new RegExp(`^${prefix}_[0-9A-HJKMNP-TV-Z]{26}$`), {
+      description: `${prefix}_ and 26 characters of Crockford base32`,
       message: () => `an id must be "${prefix}_" followed by 26 characters of Crockford base32`
     }),
     Schema.brand(`Id/${prefix}`)

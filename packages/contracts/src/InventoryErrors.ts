@@ -3,7 +3,11 @@ import { problem } from "./Problem.ts"
 import { ReservationState, Shortage } from "./Reservation.ts"
 import { Sku } from "./Sku.ts"
 
-/** @category errors */
+/**
+ * Not all lines can be promised; nothing was reserved.
+ *
+ * @category errors
+ */
 export class InsufficientStock extends Schema.TaggedError<InsufficientStock>()(
   "InsufficientStock",
   { shortages: Schema.Array(Shortage) },
@@ -35,7 +39,11 @@ export class ReservationStateConflict extends Schema.TaggedError<ReservationStat
   })
 ) {}
 
-/** @category errors */
+/**
+ * The one extension of the reservation is used.
+ *
+ * @category errors
+ */
 export class ExtensionUsed extends Schema.TaggedError<ExtensionUsed>()(
   "ExtensionUsed",
   { reservationId: Schema.String, expiresAt: Schema.optional(Schema.String) },
@@ -49,7 +57,11 @@ export class ExtensionUsed extends Schema.TaggedError<ExtensionUsed>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * Less of the line is reserved than asked to release.
+ *
+ * @category errors
+ */
 export class ReleaseExceedsReserved extends Schema.TaggedError<ReleaseExceedsReserved>()(
   "ReleaseExceedsReserved",
   { reservationId: Schema.String, lineId: Schema.String, requested: Schema.Number, reserved: Schema.Number },
@@ -99,7 +111,11 @@ export class StockWouldBeNegative extends Schema.TaggedError<StockWouldBeNegativ
   })
 ) {}
 
-/** @category errors */
+/**
+ * A receipt with this refId was booked with other content.
+ *
+ * @category errors
+ */
 export class ReceiptReused extends Schema.TaggedError<ReceiptReused>()(
   "ReceiptReused",
   { refId: Schema.String },
@@ -113,7 +129,11 @@ export class ReceiptReused extends Schema.TaggedError<ReceiptReused>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * A transfer names one location twice.
+ *
+ * @category errors
+ */
 export class SameLocation extends Schema.TaggedError<SameLocation>()(
   "SameLocation",
   { locationId: Schema.String },

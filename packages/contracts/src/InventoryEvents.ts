@@ -106,10 +106,13 @@ const scope = Schema.Struct({
   channelScope: Schema.Array(Channel).annotations({ description: "Empty: all channels" })
 })
 
+/** Nothing of the sku can be promised there any more. */
 export const OutOfStock = Message.event("inventory.out_of_stock", { payload: scope, key: bySku })
 
+/** The sku can be promised there again. */
 export const BackInStock = Message.event("inventory.back_in_stock", { payload: scope, key: bySku })
 
+/** What is on hand was corrected by hand or count. */
 export const StockAdjusted = Message.event("inventory.stock_adjusted", {
   payload: Schema.Struct({
     sku: Sku,

@@ -31,6 +31,7 @@ export const OrderState = Schema.Literal(
 )
 export type OrderState = typeof OrderState.Type
 
+/** Why an order is held. */
 export const HoldReason = Schema.Literal(
   "awaiting_payment",
   "fraud_review",
@@ -67,9 +68,11 @@ export const PaymentStatus = Schema.Literal(
 )
 export type PaymentStatus = typeof PaymentStatus.Type
 
+/** How much of the order has left. */
 export const FulfilmentStatus = Schema.Literal("unfulfilled", "partial", "fulfilled", "delivered")
 export type FulfilmentStatus = typeof FulfilmentStatus.Type
 
+/** How much of the order came back. */
 export const ReturnStatus = Schema.Literal("none", "requested", "partial", "returned")
 export type ReturnStatus = typeof ReturnStatus.Type
 
@@ -89,6 +92,7 @@ export const Totals = Schema.Struct({
 }).annotations({ identifier: "Totals" })
 export type Totals = typeof Totals.Type
 
+/** How the buyer wants it sent. */
 export const ShippingOption = Schema.Struct({
   code: Text.code(64).annotations({ description: "e.g. standard or express" }),
   carrierHint: Schema.optional(Text.code(64)),
@@ -106,6 +110,7 @@ export const LineQuantity = Schema.Struct({ lineId: OrderLineId, qty: Quantity }
 })
 export type LineQuantity = typeof LineQuantity.Type
 
+/** Units of 1 to 1000 lines. */
 export const LineQuantities = Schema.Array(LineQuantity).pipe(Schema.minItems(1), Schema.maxItems(maxLines))
 
 /**
@@ -134,6 +139,7 @@ export const OrderLine = Schema.Struct({
 }).annotations({ identifier: "OrderLine" })
 export type OrderLine = typeof OrderLine.Type
 
+/** A hold, in force until `releasedAt`. */
 export const Hold = Schema.Struct({
   reason: HoldReason,
   note: Schema.optional(Schema.String),
@@ -218,7 +224,9 @@ export const PaymentMethodToken = Text.code(255).annotations({
 })
 
 const Client = Schema.Struct({
-  ipAddress: Schema.optional(Text.code(45)),
+  ipAddress: Schema.optional(
+    Schema.String.pipe(Schema.pattern(/^[0-9A-Fa-f.:]{2,45}$/, { message: () => "must be an IPv4 or IPv6 address" }))
+  ),
   deviceId: Schema.optional(Text.line(255)),
   sessionStartedAt: Schema.optional(Instant)
 }).annotations({
@@ -313,6 +321,7 @@ export const OrderImport = Schema.Struct({
 ).annotations({ identifier: "OrderImport" })
 export type OrderImport = typeof OrderImport.Type
 
+/** The body of `POST /orders/{id}/cancel`. */
 export const CancelRequest = Schema.Struct({
   reason: CancelReason.pipe(Schema.pickLiteral("customer", "staff", "channel")),
   note: Schema.optional(Text.line(500)),
@@ -320,6 +329,7 @@ export const CancelRequest = Schema.Struct({
 }).annotations({ identifier: "CancelRequest" })
 export type CancelRequest = typeof CancelRequest.Type
 
+/** The body of `POST /orders/{id}/holds`. */
 export const HoldRequest = Schema.Struct({
   reason: HoldReason,
   note: Schema.optional(Text.line(500)),

@@ -22,7 +22,11 @@ export class CartChanged extends Schema.TaggedError<CartChanged>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * The catalogue does not have these skus.
+ *
+ * @category errors
+ */
 export class SkuUnknown extends Schema.TaggedError<SkuUnknown>()(
   "SkuUnknown",
   { skus: Schema.Array(Sku) },
@@ -36,7 +40,11 @@ export class SkuUnknown extends Schema.TaggedError<SkuUnknown>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * The skus exist but cannot be bought on this channel or in this currency.
+ *
+ * @category errors
+ */
 export class SkuNotSellable extends Schema.TaggedError<SkuNotSellable>()(
   "SkuNotSellable",
   { skus: Schema.Array(Sku) },
@@ -70,7 +78,11 @@ export class TotalsMismatch extends Schema.TaggedError<TotalsMismatch>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * An address does not have the form its country demands.
+ *
+ * @category errors
+ */
 export class AddressInvalid extends Schema.TaggedError<AddressInvalid>()(
   "AddressInvalid",
   { address: Schema.Literal("shipping", "billing"), field: Schema.String },
@@ -102,7 +114,11 @@ export class OrderStateConflict extends Schema.TaggedError<OrderStateConflict>()
   })
 ) {}
 
-/** @category errors */
+/**
+ * Less of the line is left to cancel than asked.
+ *
+ * @category errors
+ */
 export class CancelQuantityExceeded extends Schema.TaggedError<CancelQuantityExceeded>()(
   "CancelQuantityExceeded",
   { lineId: Schema.String, requested: Schema.Number, cancellable: Schema.Number },
@@ -135,7 +151,11 @@ export class OrderNotPayable extends Schema.TaggedError<OrderNotPayable>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * No such hold is in force.
+ *
+ * @category errors
+ */
 export class HoldNotFound extends Schema.TaggedError<HoldNotFound>()(
   "HoldNotFound",
   { orderId: Schema.String, reason: HoldReason },

@@ -52,11 +52,13 @@ export const OrderConfirmed = Message.event("order.confirmed", {
   key
 })
 
+/** The order takes no step of fulfilment until the hold is released. */
 export const OrderHeld = Message.event("order.held", {
   payload: Schema.Struct({ orderId: OrderId, reason: HoldReason, note: Schema.optional(Schema.String) }),
   key
 })
 
+/** The hold is no longer in force. */
 export const OrderHoldReleased = Message.event("order.hold_released", {
   payload: Schema.Struct({ orderId: OrderId, reason: HoldReason, by: Schema.String }),
   key
@@ -76,6 +78,7 @@ export const FulfilmentRequested = Message.event("order.fulfilment_requested", {
   key
 })
 
+/** Lines were added or removed; `totals` are the new ones. */
 export const OrderAmended = Message.event("order.amended", {
   payload: Schema.Struct({
     orderId: OrderId,
@@ -87,6 +90,7 @@ export const OrderAmended = Message.event("order.amended", {
   key
 })
 
+/** The order's payment sums changed its payment status. */
 export const PaymentStatusChanged = Message.event("order.payment_status_changed", {
   payload: Schema.Struct({
     orderId: OrderId,
@@ -100,6 +104,7 @@ export const PaymentStatusChanged = Message.event("order.payment_status_changed"
   key
 })
 
+/** Units left; `partial`: not all of them. */
 export const OrderShipped = Message.event("order.shipped", {
   payload: Schema.Struct({
     orderId: OrderId,
@@ -110,11 +115,13 @@ export const OrderShipped = Message.event("order.shipped", {
   key
 })
 
+/** All parcels arrived. */
 export const OrderDelivered = Message.event("order.delivered", {
   payload: Schema.Struct({ orderId: OrderId, deliveredAt: Instant }),
   key
 })
 
+/** A cancellation begins; without `lines` it is of the whole order. */
 export const CancelRequested = Message.event("order.cancel_requested", {
   payload: Schema.Struct({
     orderId: OrderId,
@@ -137,6 +144,7 @@ export const OrderCancelled = Message.event("order.cancelled", {
   key
 })
 
+/** The order has ended well. */
 export const OrderCompleted = Message.event("order.completed", {
   payload: Schema.Struct({ orderId: OrderId, completedAt: Instant }),
   key

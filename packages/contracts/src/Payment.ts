@@ -29,12 +29,15 @@ export const PaymentState = Schema.Literal(
 )
 export type PaymentState = typeof PaymentState.Type
 
+/** The kind of the means of payment. */
 export const MethodKind = Schema.Literal("card", "wallet", "bank", "invoice", "store_credit")
 export type MethodKind = typeof MethodKind.Type
 
+/** `automatic`: captured as soon as it is authorised. */
 export const CaptureMode = Schema.Literal("manual", "automatic")
 export type CaptureMode = typeof CaptureMode.Type
 
+/** The outcome of a check by the bank. */
 export const Check = Schema.Literal("pass", "fail", "unchecked")
 
 /**
@@ -79,7 +82,7 @@ export const Payment = Schema.Struct({
   amount: Money,
   authorized: Money,
   captured: Money,
-  refundReserved: Money.annotations({ identifier: "Money", description: "Refunds under way" }),
+  refundReserved: Schema.propertySignature(Money).annotations({ description: "Refunds under way" }),
   refunded: Money,
   chargedBack: Money,
   state: PaymentState,
@@ -95,6 +98,7 @@ export const Payment = Schema.Struct({
 }).annotations({ identifier: "Payment" })
 export type Payment = typeof Payment.Type
 
+/** What the gateway is asked for. */
 export const AttemptKind = Schema.Literal("authorize", "capture", "void", "refund", "query")
 export type AttemptKind = typeof AttemptKind.Type
 
@@ -118,6 +122,7 @@ export const PaymentAttempt = Schema.Struct({
 }).annotations({ identifier: "PaymentAttempt" })
 export type PaymentAttempt = typeof PaymentAttempt.Type
 
+/** How far a refund is. */
 export const RefundState = Schema.Literal("pending", "succeeded", "failed", "cancelled")
 export type RefundState = typeof RefundState.Type
 
@@ -143,6 +148,7 @@ export const Refund = Schema.Struct({
 }).annotations({ identifier: "Refund" })
 export type Refund = typeof Refund.Type
 
+/** What moved a payment's money. */
 export const PaymentLedgerKind = Schema.Literal(
   "authorize",
   "increment",
@@ -202,6 +208,7 @@ export const AuthorizationRequest = Schema.Struct({
 }).annotations({ identifier: "AuthorizationRequest" })
 export type AuthorizationRequest = typeof AuthorizationRequest.Type
 
+/** The body of `POST /payments/{id}/capture`. */
 export const CaptureRequest = Schema.Struct({
   amount: Schema.optional(PositiveMoney).annotations({ description: "All that is authorised and open when left out" }),
   final: Schema.optional(Schema.Boolean).annotations({ description: "true: the rest of the authorisation is voided" }),
@@ -209,11 +216,13 @@ export const CaptureRequest = Schema.Struct({
 }).annotations({ identifier: "CaptureRequest" })
 export type CaptureRequest = typeof CaptureRequest.Type
 
+/** The body of `POST /payments/{id}/void`. */
 export const VoidRequest = Schema.Struct({ reason: Schema.optional(Text.line(200)) }).annotations({
   identifier: "VoidRequest"
 })
 export type VoidRequest = typeof VoidRequest.Type
 
+/** The body of `POST /payments/{id}/refunds`. */
 export const RefundRequest = Schema.Struct({
   amount: PositiveMoney,
   reason: Text.line(200),

@@ -40,7 +40,11 @@ export class PaymentStateConflict extends Schema.TaggedError<PaymentStateConflic
   })
 ) {}
 
-/** @category errors */
+/**
+ * Captured would exceed authorised (invariant P1).
+ *
+ * @category errors
+ */
 export class CaptureExceedsAuthorized extends Schema.TaggedError<CaptureExceedsAuthorized>()(
   "CaptureExceedsAuthorized",
   { paymentId: Schema.String, requested: Money, capturable: Money },
@@ -54,7 +58,11 @@ export class CaptureExceedsAuthorized extends Schema.TaggedError<CaptureExceedsA
   })
 ) {}
 
-/** @category errors */
+/**
+ * Refunded would exceed captured (invariant P1).
+ *
+ * @category errors
+ */
 export class RefundExceedsCaptured extends Schema.TaggedError<RefundExceedsCaptured>()(
   "RefundExceedsCaptured",
   { paymentId: Schema.String, requested: Money, refundable: Money },
@@ -68,7 +76,11 @@ export class RefundExceedsCaptured extends Schema.TaggedError<RefundExceedsCaptu
   })
 ) {}
 
-/** @category errors */
+/**
+ * Another refund of the payment has this refundKey.
+ *
+ * @category errors
+ */
 export class RefundKeyReused extends Schema.TaggedError<RefundKeyReused>()(
   "RefundKeyReused",
   { paymentId: Schema.String, refundKey: Schema.String, refundId: Schema.String },
@@ -82,7 +94,11 @@ export class RefundKeyReused extends Schema.TaggedError<RefundKeyReused>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * The refund is above the limit that needs no approval.
+ *
+ * @category errors
+ */
 export class RefundNeedsApproval extends Schema.TaggedError<RefundNeedsApproval>()(
   "RefundNeedsApproval",
   { limit: Money },
@@ -96,7 +112,11 @@ export class RefundNeedsApproval extends Schema.TaggedError<RefundNeedsApproval>
   })
 ) {}
 
-/** @category errors */
+/**
+ * Nobody with the shared secret sent this webhook, or long ago.
+ *
+ * @category errors
+ */
 export class WebhookSignatureInvalid extends Schema.TaggedError<WebhookSignatureInvalid>()(
   "WebhookSignatureInvalid",
   { reason: Schema.Literal("missing", "malformed", "mismatch", "too_old") },
@@ -110,7 +130,11 @@ export class WebhookSignatureInvalid extends Schema.TaggedError<WebhookSignature
   })
 ) {}
 
-/** @category errors */
+/**
+ * The gateway does not answer now.
+ *
+ * @category errors
+ */
 export class GatewayUnavailable extends Schema.TaggedError<GatewayUnavailable>()(
   "GatewayUnavailable",
   { provider: Schema.String },

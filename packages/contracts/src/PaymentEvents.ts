@@ -15,6 +15,7 @@ const refund = {
   refundKey: Schema.optional(Schema.String)
 }
 
+/** The money is promised until `authExpiresAt`. */
 export const PaymentAuthorized = Message.event("payment.authorized", {
   payload: Schema.Struct({ ...about, amount: Money, authExpiresAt: Schema.optional(Instant), risk: PaymentRisk }),
   key,
@@ -43,12 +44,14 @@ export const PaymentDeclined = Message.event("payment.declined", {
   subject
 })
 
+/** Money was taken; `final`: no more will be. */
 export const PaymentCaptured = Message.event("payment.captured", {
   payload: Schema.Struct({ ...about, amount: Money, capturedTotal: Money, final: Schema.Boolean }),
   key,
   subject
 })
 
+/** No money was taken by this capture. */
 export const CaptureFailed = Message.event("payment.capture_failed", {
   payload: Schema.Struct({ ...about, code: Schema.String, retryable: Schema.Boolean }),
   key,
@@ -73,36 +76,42 @@ export const VoidFailed = Message.event("payment.void_failed", {
   subject
 })
 
+/** The gateway has the refund; its end follows. */
 export const RefundPending = Message.event("payment.refund_pending", {
   payload: Schema.Struct({ ...refund, amount: Money }),
   key,
   subject
 })
 
+/** Money went back. */
 export const PaymentRefunded = Message.event("payment.refunded", {
   payload: Schema.Struct({ ...refund, amount: Money, refundedTotal: Money }),
   key,
   subject
 })
 
+/** No money went back by this refund. */
 export const RefundFailed = Message.event("payment.refund_failed", {
   payload: Schema.Struct({ ...refund, code: Schema.String }),
   key,
   subject
 })
 
+/** The customer's bank asks the money back. */
 export const DisputeOpened = Message.event("payment.dispute_opened", {
   payload: Schema.Struct({ disputeId: DisputeId, ...about, amount: Money, reason: Schema.String, dueBy: Instant }),
   key,
   subject
 })
 
+/** The bank has decided: `won`, the shop keeps the money. */
 export const DisputeClosed = Message.event("payment.dispute_closed", {
   payload: Schema.Struct({ disputeId: DisputeId, ...about, outcome: Schema.Literal("won", "lost") }),
   key,
   subject
 })
 
+/** The authorisation ends soon and is not captured. */
 export const AuthorizationExpiring = Message.event("payment.authorization_expiring", {
   payload: Schema.Struct({ ...about, authExpiresAt: Instant }),
   key,

@@ -12,6 +12,7 @@ import { Quantity } from "./Quantity.ts"
 import { Sku } from "./Sku.ts"
 import * as Text from "./Text.ts"
 
+/** What kind of goods a product is; `digital` has no weight or dimensions. */
 export const ProductType = Schema.Literal("simple", "variable", "bundle", "digital")
 export type ProductType = typeof ProductType.Type
 
@@ -31,6 +32,7 @@ export const Attributes = Schema.Record({ key: Text.code(64), value: Text.line(5
 )
 export type Attributes = typeof Attributes.Type
 
+/** A picture or film, by its address. */
 export const Media = Schema.Struct({
   url: Text.line(2000),
   alt: Schema.optional(Text.line(200)),
@@ -45,6 +47,7 @@ export const Dimensions = Schema.Struct({
 }).annotations({ description: "Length, width and height in millimetres" })
 export type Dimensions = typeof Dimensions.Type
 
+/** Units of another sku inside a bundle. */
 export const BundleItem = Schema.Struct({ sku: Sku, qty: Quantity })
 export type BundleItem = typeof BundleItem.Type
 

@@ -3,7 +3,11 @@ import { problem } from "./Problem.ts"
 import { ProductState } from "./Product.ts"
 import { Sku } from "./Sku.ts"
 
-/** @category errors */
+/**
+ * Another variant has this sku (invariant C1).
+ *
+ * @category errors
+ */
 export class SkuTaken extends Schema.TaggedError<SkuTaken>()(
   "SkuTaken",
   { sku: Sku },
@@ -17,7 +21,11 @@ export class SkuTaken extends Schema.TaggedError<SkuTaken>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * Another variant has this GTIN (invariant C1).
+ *
+ * @category errors
+ */
 export class GtinTaken extends Schema.TaggedError<GtinTaken>()(
   "GtinTaken",
   { gtin: Schema.String },
@@ -31,7 +39,11 @@ export class GtinTaken extends Schema.TaggedError<GtinTaken>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * Another product has this slug.
+ *
+ * @category errors
+ */
 export class SlugTaken extends Schema.TaggedError<SlugTaken>()(
   "SlugTaken",
   { slug: Schema.String },
@@ -100,7 +112,11 @@ export class PriceOverlap extends Schema.TaggedError<PriceOverlap>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * No price of the sku holds under these circumstances: it is not sellable.
+ *
+ * @category errors
+ */
 export class PriceNotFound extends Schema.TaggedError<PriceNotFound>()(
   "PriceNotFound",
   { sku: Sku },
@@ -114,7 +130,11 @@ export class PriceNotFound extends Schema.TaggedError<PriceNotFound>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * A bundle would contain itself (invariant C4).
+ *
+ * @category errors
+ */
 export class BundleCycle extends Schema.TaggedError<BundleCycle>()(
   "BundleCycle",
   { skus: Schema.Array(Sku) },
@@ -128,7 +148,11 @@ export class BundleCycle extends Schema.TaggedError<BundleCycle>()(
   })
 ) {}
 
-/** @category errors */
+/**
+ * A bundle names skus that do not exist.
+ *
+ * @category errors
+ */
 export class ComponentUnknown extends Schema.TaggedError<ComponentUnknown>()(
   "ComponentUnknown",
   { skus: Schema.Array(Sku) },

@@ -9,6 +9,7 @@ import { Sku } from "./Sku.ts"
 
 const key = (payload: { readonly productId: ProductId }) => payload.productId
 
+/** A product came, as a draft. */
 export const ProductCreated = Message.event("product.created", {
   payload: Schema.Struct({
     productId: ProductId,
@@ -20,11 +21,13 @@ export const ProductCreated = Message.event("product.created", {
   key
 })
 
+/** A product was edited: `changed` names the fields, `snapshot` is the product after it. */
 export const ProductUpdated = Message.event("product.updated", {
   payload: Schema.Struct({ productId: ProductId, changed: Schema.Array(Schema.String), snapshot: Product }),
   key
 })
 
+/** A variant came or was edited: its physical data now. */
 export const VariantChanged = Message.event("product.variant_changed", {
   payload: Schema.Struct({
     productId: ProductId,
@@ -56,15 +59,19 @@ export const PriceChanged = Message.event("product.price_changed", {
 
 const publication = Schema.Struct({ productId: ProductId, channels: Schema.Array(Channel), skus: Schema.Array(Sku) })
 
+/** The skus are for sale on these channels now. */
 export const ProductPublished = Message.event("product.published", { payload: publication, key })
 
+/** The skus are no longer for sale on these channels. */
 export const ProductUnpublished = Message.event("product.unpublished", { payload: publication, key })
 
+/** The product is not for sale until it is published again. */
 export const ProductSuspended = Message.event("product.suspended", {
   payload: Schema.Struct({ productId: ProductId, reason: Schema.String }),
   key
 })
 
+/** No new orders take the skus; open orders are served. */
 export const ProductDiscontinued = Message.event("product.discontinued", {
   payload: Schema.Struct({
     productId: ProductId,

@@ -70,12 +70,14 @@ export const ReservationRequest = Schema.Struct({
 }).annotations({ identifier: "ReservationRequest" })
 export type ReservationRequest = typeof ReservationRequest.Type
 
+/** The body of `POST /reservations/{id}/extend`. */
 export const ExtendRequest = Schema.Struct({
   ttlSeconds: Schema.optional(Ttl).annotations({ description: "From now on; as long as at first when left out" }),
   reason: Schema.optional(Text.line(200))
 }).annotations({ identifier: "ExtendRequest" })
 export type ExtendRequest = typeof ExtendRequest.Type
 
+/** The body of `POST /reservations/{id}/release`. */
 export const ReleaseRequest = Schema.Struct({
   lines: Schema.optional(LineQuantities).annotations({ description: "Only these units; all when left out" }),
   reason: Schema.optional(Text.line(200))

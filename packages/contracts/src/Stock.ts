@@ -10,6 +10,7 @@ import * as Text from "./Text.ts"
 /** A whole number either way; a balance that may be negative, or a movement. */
 const Signed = Integer.between(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
 
+/** A batch of goods received together, by its number. */
 export const Lot = Text.code(64)
 
 /**
@@ -32,6 +33,7 @@ export const StockLevel = Schema.Struct({
 }).annotations({ identifier: "StockLevel" })
 export type StockLevel = typeof StockLevel.Type
 
+/** What moved stock. */
 export const LedgerKind = Schema.Literal(
   "receive",
   "ship",
@@ -133,6 +135,7 @@ export const Transfer = Schema.Struct({
 }).annotations({ identifier: "Transfer" })
 export type Transfer = typeof Transfer.Type
 
+/** What was moved, and the levels after it at both ends. */
 export const TransferResult = Schema.Struct({
   id: Schema.String,
   from: LocationId,

@@ -47,6 +47,7 @@ export const paragraphs = (max: number) => bounded(1, max, unprintableButBreaks,
 export const code = (max: number) =>
   Schema.String.pipe(
     Schema.pattern(new RegExp(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,${max - 1}}$`), {
+      description: `1 to ${max} letters, digits, ".", "_", ":" or "-"`,
       message: () => `must be 1 to ${max} letters, digits, ".", "_", ":" or "-", the first a letter or a digit`
     })
   )
