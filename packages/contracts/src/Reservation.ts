@@ -53,9 +53,16 @@ export type Reservation = typeof Reservation.Type
  */
 export const ReservationRequest = Schema.Struct({
   orderId: OrderId,
+  reservationId: Schema.optional(ReservationId).annotations({
+    description: "Chosen by the caller, so that the reservation can be released before its answer is known; " +
+      "an expired one is held again under the same id, a released one never"
+  }),
   lines: Schema.Array(Schema.Struct({ lineId: OrderLineId, sku: Sku, qty: Quantity })).pipe(
     Schema.minItems(1),
-    Schema.maxItems(1000)
+    Schema.maxItems(1000),
+    Schema.filter((lines) => new Set(lines.map((line) => line.lineId)).size === lines.length, {
+      message: () => "each lineId must be given once"
+    })
   ),
   shipTo: Schema.optional(Destination),
   ttlSeconds: Schema.optional(Ttl).annotations({
@@ -70,10 +77,15 @@ export const ReservationRequest = Schema.Struct({
 }).annotations({ identifier: "ReservationRequest" })
 export type ReservationRequest = typeof ReservationRequest.Type
 
+/** The reason that an extension for a review carries: it comes besides the one extension a reservation has. */
+export const reviewReason = "fraud_review"
+
 /** The body of `POST /reservations/{id}/extend`. */
 export const ExtendRequest = Schema.Struct({
   ttlSeconds: Schema.optional(Ttl).annotations({ description: "From now on; as long as at first when left out" }),
-  reason: Schema.optional(Text.line(200))
+  reason: Schema.optional(Text.line(200)).annotations({
+    description: `\`${reviewReason}\` extends once more, while the order is under review`
+  })
 }).annotations({ identifier: "ExtendRequest" })
 export type ExtendRequest = typeof ExtendRequest.Type
 
