@@ -42,9 +42,10 @@ export const HoldReason = Schema.Literal(
 )
 export type HoldReason = typeof HoldReason.Type
 
-/** Why an order ended `cancelled`. */
+/** Why an order ended `cancelled`; `stock_unknown`: stock did not answer in time. */
 export const CancelReason = Schema.Literal(
   "out_of_stock",
+  "stock_unknown",
   "payment_declined",
   "payment_failed",
   "payment_expired",
@@ -330,8 +331,11 @@ export const CancelRequest = Schema.Struct({
 export type CancelRequest = typeof CancelRequest.Type
 
 /** The body of `POST /orders/{id}/holds`. */
+/** Holds that people place and release; the others belong to a process that ends them by itself. */
+const manualHolds = HoldReason.pipe(Schema.pickLiteral("address_invalid", "quality_hold", "manual"))
+
 export const HoldRequest = Schema.Struct({
-  reason: HoldReason,
+  reason: manualHolds,
   note: Schema.optional(Text.line(500)),
   by: Schema.optional(Actor)
 }).annotations({ identifier: "HoldRequest" })
