@@ -330,10 +330,10 @@ export const CancelRequest = Schema.Struct({
 }).annotations({ identifier: "CancelRequest" })
 export type CancelRequest = typeof CancelRequest.Type
 
-/** The body of `POST /orders/{id}/holds`. */
 /** Holds that people place and release; the others belong to a process that ends them by itself. */
 const manualHolds = HoldReason.pipe(Schema.pickLiteral("address_invalid", "quality_hold", "manual"))
 
+/** The body of `POST /orders/{id}/holds`. */
 export const HoldRequest = Schema.Struct({
   reason: manualHolds,
   note: Schema.optional(Text.line(500)),

@@ -52,10 +52,6 @@ export type Reservation = typeof Reservation.Type
  * @category schemas
  */
 export const ReservationRequest = Schema.Struct({
-  reservationId: Schema.optional(ReservationId).annotations({
-    description:
-      "Chosen by who asks, so that it can be released before its answer is known (a release that comes first wins); made when left out"
-  }),
   orderId: OrderId,
   reservationId: Schema.optional(ReservationId).annotations({
     description: "Chosen by the caller, so that the reservation can be released before its answer is known; " +
