@@ -3,6 +3,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as FiberRefs from "effect/FiberRefs"
 import { globalValue } from "effect/GlobalValue"
@@ -40,6 +41,30 @@ export const check = (operation: string): Effect.Effect<void, DeadlineExceeded> 
   Effect.flatMap(remaining, (left) => left > 0 ? Effect.void : new DeadlineExceeded({ operation }))
 
 /**
+ * Runs the work in a fiber of its own that ends when it likes, and hands its exit to `ended` together with the effect
+ * to answer the caller with (which also takes over the FiberRefs that the work has set).
+ *
+ * @category constructors
+ */
+export const detach = <A, E, R>(
+  runtime: Runtime.Runtime<R>,
+  work: Effect.Effect<A, E, R>,
+  deadlineAt: number,
+  ended: (exit: Exit.Exit<A, E>, answer: Effect.Effect<A, E>) => void
+): Fiber.RuntimeFiber<A, E> => {
+  let before: FiberRefs.FiberRefs | undefined
+  const fiber = Runtime.runFork(runtime, work, {
+    updateRefs: (refs, fiberId) => before = FiberRefs.updateAs(refs, { fiberId, fiberRef: current, value: deadlineAt })
+  })
+  fiber.addObserver((exit) => {
+    // Nearly all work sets no FiberRef, and taking them over costs more than the rest.
+    const unchanged = Exit.isFailure(exit) || fiber.getFiberRefs() === before
+    ended(exit, unchanged ? exit : Effect.zipRight(fiber.inheritAll, exit))
+  })
+  return fiber
+}
+
+/**
  * Gives the work at most this long, or what is left of an earlier deadline, and answers `DeadlineExceeded` then,
  * also when the work is stuck where it cannot be interrupted. The work runs in a fiber of its own, which is then
  * interrupted and left to end by itself; the same holds when the caller is interrupted. Finalizers of the work may
@@ -60,20 +85,19 @@ export const within =
       // One fork costs a fifth of `Effect.timeout`, which races two fibers.
       return Effect.flatMap(Effect.runtime<R>(), (runtime) =>
         Effect.async<A, E | DeadlineExceeded, R>((resume) => {
-          const child = Runtime.runFork(runtime, self, {
-            updateRefs: (refs, fiberId) => FiberRefs.updateAs(refs, { fiberId, fiberRef: current, value: end })
-          })
-          const cancelTimer = time.after(end - now, () => {
-            resume(new DeadlineExceeded({ operation }))
-            child.unsafeInterruptAsFork(parent.id())
-          })
-          child.addObserver((exit) => {
+          let cancelTimer = () => {}
+          const fiber = detach(runtime, self, end, (_, answer) => {
             cancelTimer()
-            resume(Exit.isSuccess(exit) ? Effect.zipRight(child.inheritAll, exit) : exit)
+            resume(answer)
+          })
+          if (fiber.unsafePoll() !== null) return
+          cancelTimer = time.after(end - now, () => {
+            resume(new DeadlineExceeded({ operation }))
+            fiber.unsafeInterruptAsFork(parent.id())
           })
           return Effect.sync(() => {
             cancelTimer()
-            child.unsafeInterruptAsFork(parent.id())
+            fiber.unsafeInterruptAsFork(parent.id())
           })
         }))
     })

@@ -4,10 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberRefs from "effect/FiberRefs"
 import * as Option from "effect/Option"
 import type * as Random from "effect/Random"
-import * as Runtime from "effect/Runtime"
+import type * as Runtime from "effect/Runtime"
 import * as Bulkhead from "./Bulkhead.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Deadline from "./Deadline.ts"
@@ -233,12 +232,14 @@ const timerErrorMs = 2
 
 const refusal = <F extends Failure.PolicyFailure>(build: () => F): Refusal<F> => {
   const failure = unstacked(build)
-  return { failure, exit: Exit.fail(failure) }
+  return { failure, answer: Exit.fail(failure), retry: Failure.policyFailures.recovery(failure) === "retry" }
 }
 
+/** A failure of the policy's own, ready to be answered. */
 interface Refusal<out F> {
   readonly failure: F
-  readonly exit: Exit.Exit<never, F>
+  readonly answer: Exit.Exit<never, F>
+  readonly retry: boolean
 }
 
 /** An attempt, as its policy's timer sees it. */
@@ -455,7 +456,7 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
     }
     this.startedAt = now
     this.expiresAt = now + guard.attemptTimeout
-    if (this.deadlineAt <= now) return this.answerFailure(guard.deadlineExceeded.exit)
+    if (this.deadlineAt <= now) return this.answerFailure(guard.deadlineExceeded.answer)
     this.ticket = guard.breaker.admit(now)
     if (this.ticket === CircuitBreaker.refused) return this.refused(guard.breakerOpen(now), now)
     if (guard.rateLimit !== undefined) {
@@ -512,7 +513,7 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
     const guard = this.guard
     if (!this.answered && now >= this.deadlineAt) {
       this.endOfPatience(now)
-      return this.answerFailure(guard.deadlineExceeded.exit)
+      return this.answerFailure(guard.deadlineExceeded.answer)
     }
     if (this.judged || now < this.expiresAt) return
     if (this.waiting) {
@@ -522,7 +523,7 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
     guard.timeouts++
     this.judge(false, now)
     this.abort()
-    this.failed(guard.attemptTimedOut.failure, guard.attemptTimedOut.exit, now)
+    this.failed(guard.attemptTimedOut.failure, guard.attemptTimedOut.answer, now)
   }
 
   isOrphaned(): boolean {
@@ -531,7 +532,7 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
 
   // How the work ends.
 
-  protected endedWell(answer: Effect.Effect<A, never, R>): void {
+  protected endedWell(answer: Effect.Effect<A, E2, R>): void {
     this.judge(true, this.guard.time.now())
     this.leave()
     if (this.answered) return
@@ -539,11 +540,11 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
     this.resume(answer)
   }
 
-  protected endedBadly(failure: E2, exit: Exit.Exit<never, E2>): void {
+  protected endedBadly(failure: E2, answer: Effect.Effect<A, E2, R>): void {
     const now = this.guard.time.now()
     this.judge(!this.guard.counts(failure), now)
     this.leave()
-    this.failed(failure, exit, now)
+    this.failed(failure, answer, now)
   }
 
   protected endedInDefect(exit: Exit.Exit<never>): void {
@@ -604,20 +605,21 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
     return this.answered || (this.caller !== undefined && this.caller.unsafePoll() !== null)
   }
 
-  private refused<F extends Failure.PolicyFailure>({ exit, failure }: Refusal<F>, now: number): void {
+  private refused({ failure, retry, answer }: Refusal<Failure.PolicyFailure>, now: number): void {
     this.guard.rejected++
-    this.failed(failure, exit, now)
+    if (retry) this.failed(failure, answer, now)
+    else this.answerFailure(answer)
   }
 
   /** Tries again where that may help, else answers. */
   private failed(
     failure: E2 | Failure.PolicyFailure,
-    exit: Exit.Exit<never, E2 | Failure.PolicyFailure>,
+    answer: Effect.Effect<A, E2 | Failure.PolicyFailure, R>,
     now: number
   ): void {
     const guard = this.guard
     if (this.isForsaken()) return
-    if (guard.retry === undefined || guard.recovery(failure) !== "retry") return this.answerFailure(exit)
+    if (guard.retry === undefined || guard.recovery(failure) !== "retry") return this.answerFailure(answer)
     const attempts = (this.course?.attempts ?? 0) + 1
     const startedAt = this.course?.startedAt ?? this.expiresAt - guard.attemptTimeout
     const wait = RetryPolicy.decide(guard.retry, {
@@ -628,10 +630,10 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
       random: guard.random(),
       retryAfter: Failure.retryAfterMs(failure)
     })
-    if (typeof wait === "string") return this.answerFailure(exit)
+    if (typeof wait === "string") return this.answerFailure(answer)
     if (!guard.budget.take(now)) {
       guard.budgetExhausted++
-      return this.answerFailure(exit)
+      return this.answerFailure(answer)
     }
     guard.retries++
     this.answered = true
@@ -641,11 +643,11 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
     ))
   }
 
-  private answerFailure(exit: Exit.Exit<never, E2 | Failure.PolicyFailure>): void {
+  private answerFailure(answer: Effect.Effect<A, E2 | Failure.PolicyFailure, R>): void {
     if (this.answered) return
     this.answered = true
     this.guard.failed++
-    this.resume(exit)
+    this.resume(answer)
   }
 }
 
@@ -742,14 +744,10 @@ class EffectAttempt<A, E extends Failure.Tagged, E2 extends E, R> extends Attemp
 
   protected override launch(): void {
     const end = Math.min(this.deadlineAt, this.expiresAt)
-    const fiber = Runtime.runFork(this.runtime, this.work, {
-      updateRefs: (refs, fiberId) => FiberRefs.updateAs(refs, { fiberId, fiberRef: Deadline.current, value: end })
-    })
-    this.fiber = fiber
-    fiber.addObserver((exit) => {
-      if (Exit.isSuccess(exit)) return this.endedWell(Effect.as(fiber.inheritAll, exit.value))
+    this.fiber = Deadline.detach(this.runtime, this.work, end, (exit, answer) => {
+      if (Exit.isSuccess(exit)) return this.endedWell(answer)
       const failure = Cause.failureOrCause(exit.cause)
-      if (Either.isLeft(failure)) return this.endedBadly(failure.left, Exit.failCause(exit.cause))
+      if (Either.isLeft(failure)) return this.endedBadly(failure.left, answer)
       const cause = Exit.failCause(failure.right)
       return Cause.isInterruptedOnly(failure.right) ? this.endedInterrupted(cause) : this.endedInDefect(cause)
     })
