@@ -1,5 +1,6 @@
 import * as Schema from "effect/Schema"
 import { Country } from "./Country.ts"
+import * as Dictionary from "./Dictionary.ts"
 import { AssessmentId, CaseId, CustomerId, OrderId } from "./Id.ts"
 import { Instant } from "./Instant.ts"
 import * as Integer from "./Integer.ts"
@@ -239,11 +240,7 @@ export const Rule = Schema.Struct({
   when: Schema.Struct({
     condition: Text.code(64).annotations({ description: "Name of a built-in condition" }),
     parameters: Schema.optional(
-      Schema.Record({ key: Text.code(64), value: Schema.Union(Schema.Number, Schema.Boolean, Text.line(100)) }).pipe(
-        Schema.filter((parameters) => Object.keys(parameters).length <= 20, {
-          message: () => "must have at most 20 entries"
-        })
-      )
+      Dictionary.of(Text.codeForm(64), Schema.Union(Schema.JsonNumber, Schema.Boolean, Text.line(100)), 0, 20, "a word")
     )
   }),
   points,

@@ -1,5 +1,8 @@
 import * as Schema from "effect/Schema"
+import * as Dictionary from "./Dictionary.ts"
 import * as Text from "./Text.ts"
+
+const form = /^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}$/
 
 /**
  * A language by its BCP 47 tag.
@@ -7,7 +10,7 @@ import * as Text from "./Text.ts"
  * @category schemas
  */
 export const Language = Schema.String.pipe(
-  Schema.pattern(/^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}$/, {
+  Schema.pattern(form, {
     message: () => "a language must be a BCP 47 tag such as en or pt-BR"
   })
 )
@@ -18,10 +21,4 @@ export type Language = typeof Language.Type
  *
  * @category schemas
  */
-export const translated = (max: number) =>
-  Schema.Record({ key: Language, value: Text.paragraphs(max) }).pipe(
-    Schema.filter((texts) => {
-      const count = Object.keys(texts).length
-      return count >= 1 && count <= 30
-    }, { message: () => "must name 1 to 30 languages by their BCP 47 tags, e.g. { \"en\": \"Lantern\" }" })
-  )
+export const translated = (max: number) => Dictionary.of(form, Text.paragraphs(max), 1, 30, "a BCP 47 tag such as en")

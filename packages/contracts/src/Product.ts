@@ -3,6 +3,7 @@ import { NonNegativeAmount } from "./Amount.ts"
 import { Channel } from "./Channel.ts"
 import { Country } from "./Country.ts"
 import { Currency } from "./Currency.ts"
+import * as Dictionary from "./Dictionary.ts"
 import { Gtin } from "./Gtin.ts"
 import { PriceId, ProductId, VariantId } from "./Id.ts"
 import { Instant } from "./Instant.ts"
@@ -25,11 +26,7 @@ export type ProductState = typeof ProductState.Type
  *
  * @category schemas
  */
-export const Attributes = Schema.Record({ key: Text.code(64), value: Text.line(500) }).pipe(
-  Schema.filter((attributes) => Object.keys(attributes).length <= 100, {
-    message: () => "must have at most 100 entries"
-  })
-)
+export const Attributes = Dictionary.of(Text.codeForm(64), Text.line(500), 0, 100, "a word")
 export type Attributes = typeof Attributes.Type
 
 /** A picture or film, by its address. */

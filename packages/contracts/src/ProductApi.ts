@@ -49,6 +49,23 @@ const circumstances = {
 const channels = Schema.Array(Channel).pipe(Schema.minItems(1), Schema.maxItems(50))
 
 /**
+ * The parameters of `GET /products`; those named `attr.<name>` filter by attributes.
+ *
+ * @category schemas
+ */
+export const ProductQuery = Schema.Struct({
+  ...Page.parameters,
+  q: Schema.optional(Text.line(200)).annotations({ description: "Words of title, brand, sku or description" }),
+  category: Schema.optional(Text.code(64)),
+  state: Schema.optional(ProductState),
+  channel: Schema.optional(Channel).annotations({ description: "Only what is published there" }),
+  updatedSince: Page.updatedSince
+}, {
+  key: Schema.TemplateLiteral("attr.", Schema.String),
+  value: Schema.UndefinedOr(Text.line(500))
+})
+
+/**
  * Catalogue, variants and prices (spec §4).
  *
  * @category apis
@@ -80,17 +97,7 @@ export const ProductApi = HttpApiGroup.make("product")
   .add(
     HttpApiEndpoint.get("list", "/products")
       .setUrlParams(
-        Schema.Struct({
-          ...Page.parameters,
-          q: Schema.optional(Text.line(200)).annotations({ description: "Words of title, brand, sku or description" }),
-          category: Schema.optional(Text.code(64)),
-          state: Schema.optional(ProductState),
-          channel: Schema.optional(Channel).annotations({ description: "Only what is published there" }),
-          updatedSince: Page.updatedSince
-        }, {
-          key: Schema.TemplateLiteral("attr.", Schema.String),
-          value: Schema.UndefinedOr(Text.line(500))
-        })
+        ProductQuery
       )
       .addSuccess(Page.of(ProductSummary))
       .annotate(Summary, "List or search products")

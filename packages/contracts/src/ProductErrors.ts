@@ -51,7 +51,7 @@ export class SlugTaken extends Schema.TaggedError<SlugTaken>()(
     code: "slug_taken",
     status: 409,
     title: "The slug is taken",
-    detail: "Choose another slug.",
+    detail: "Choose another slug, or edit the product that has it.",
     severity: "low",
     recovery: "fail"
   })

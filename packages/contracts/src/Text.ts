@@ -39,6 +39,13 @@ export const lineOrEmpty = (max: number) => bounded(0, max, unprintable, "one li
 export const paragraphs = (max: number) => bounded(1, max, unprintableButBreaks, "text")
 
 /**
+ * The form of {@link code}.
+ *
+ * @category patterns
+ */
+export const codeForm = (max: number): RegExp => new RegExp(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,${max - 1}}$`)
+
+/**
  * A machine-readable word of 1 to `max` characters: letters, digits and `. _ : -`, the first a letter or a digit. Safe in
  * paths, headers and keys.
  *
@@ -46,7 +53,7 @@ export const paragraphs = (max: number) => bounded(1, max, unprintableButBreaks,
  */
 export const code = (max: number) =>
   Schema.String.pipe(
-    Schema.pattern(new RegExp(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,${max - 1}}$`), {
+    Schema.pattern(codeForm(max), {
       description: `1 to ${max} letters, digits, ".", "_", ":" or "-"`,
       message: () => `must be 1 to ${max} letters, digits, ".", "_", ":" or "-", the first a letter or a digit`
     })
