@@ -1,5 +1,6 @@
 import type { Envelope } from "@holdfast/contracts/Envelope"
 import * as Problem from "@holdfast/contracts/Problem"
+import { DeadLettered } from "@holdfast/contracts/SystemEvents"
 import type { DeadLetterStatus } from "@holdfast/database/SystemTables"
 import { DeadLetters as Letters } from "@holdfast/database/SystemTables"
 import type { Row } from "@holdfast/database/Table"
@@ -7,7 +8,6 @@ import * as Transaction from "@holdfast/database/Transaction"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { DeadLettered } from "./SystemEvents.ts"
 import type { Failed } from "./Verdict.ts"
 
 /**
@@ -280,8 +280,8 @@ export const envelopeOf = (letter: DeadLetter): Envelope =>
   // Written by `write` above; the column's type is open because the kernel does not know messages.
   letter.envelope as Envelope
 
-const announce = (agentId: string, envelope: Envelope, error: string) =>
+const announce = (agent: string, envelope: Envelope, error: string) =>
   // A dead letter about a dead letter would never end.
   envelope.type === DeadLettered.type
     ? Effect.void
-    : Transaction.emit(DeadLettered, { agentId, topic: envelope.topic, eventId: envelope.id, error })
+    : Transaction.emit(DeadLettered, { agent, topic: envelope.topic, eventId: envelope.id, error })

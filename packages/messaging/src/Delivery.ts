@@ -180,7 +180,11 @@ export const make = (
       if (first.reason === "behind" || first.reason._tag === "Park") stats.parked += group.length
       else {
         stats.buried++
-        yield* Effect.logWarning(`dead letter ${DeadLetters.idOf(first.envelope)}: ${first.reason.detail}`)
+        yield* Effect.logWarning(
+          `${database.agent} cannot handle ${first.envelope.type} ${
+            DeadLetters.idOf(first.envelope)
+          } (${first.reason.code})`
+        )
       }
     }).pipe(
       Effect.catchAll((error) =>

@@ -28,7 +28,11 @@ export class NotYet extends Data.TaggedError("NotYet")<{ readonly detail: string
 export class DependencyAway extends Data.TaggedError("DependencyAway")<{
   readonly detail: string
   readonly cause: unknown
-}> {}
+}> {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /**
  * How a handler of messages may fail. A `ConstraintViolated` counts as unprocessable, a `RowMissing` as not yet, a

@@ -124,8 +124,10 @@ const runLane = (
   const pause = (cause: Cause.Cause<DependencyAway | ReadError>) =>
     Effect.gen(function*() {
       const error = Cause.squash(cause)
-      state.lastError = "detail" in Object(error) ? String(Object(error).detail) : String(error)
-      if (!state.paused) yield* Effect.logWarning(`${nameOf(consumer)} pauses to hear ${nameOf(source)}`, cause)
+      state.lastError = error instanceof Error ? error.message : String(error)
+      if (!state.paused) {
+        yield* Effect.logWarning(`${nameOf(consumer)} pauses to hear ${nameOf(source)}: ${state.lastError}`)
+      }
       state.paused = true
       wake.unsafeOpen()
       yield* Effect.sleep(Duration.millis(RetryPolicy.delay(pauses, ++failures, 0, yield* Random.next)))

@@ -1,0 +1,106 @@
+import { assert, it } from "@effect/vitest"
+import type { Envelope } from "@holdfast/contracts/Envelope"
+import * as CloudEvents from "@holdfast/messaging/CloudEvents"
+import { Either, FastCheck as fc } from "effect"
+
+const word = fc.string({ minLength: 1 })
+const envelopes: fc.Arbitrary<Envelope> = fc.record({
+  id: word,
+  source: word,
+  type: fc.oneof(word, fc.constant("ecom.order.placed.v1")),
+  topic: word,
+  key: fc.string(),
+  subject: fc.string(),
+  time: fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
+  correlationId: fc.string(),
+  causationId: fc.string(),
+  data: fc.oneof(fc.jsonValue(), fc.constant(undefined))
+})
+
+const json = (value: unknown) => value === undefined ? undefined : JSON.parse(JSON.stringify(value))
+
+it.prop("an envelope survives both modes unchanged", [envelopes], ([envelope]) => {
+  const same = { ...envelope, data: json(envelope.data) }
+  assert.deepStrictEqual(CloudEvents.decode(CloudEvents.toBinary(envelope)), Either.right(same))
+  assert.deepStrictEqual(CloudEvents.decode(CloudEvents.toStructured(envelope)), Either.right(same))
+})
+
+const placed: Envelope = {
+  id: "evt_1",
+  source: "urn:ecom:agent:order",
+  type: "ecom.order.placed.v1",
+  topic: "ecom.order.events.v1",
+  key: "ord_1",
+  subject: "ord_1",
+  time: "2026-11-23T10:00:00.000Z",
+  correlationId: "saga_1",
+  causationId: "request_1",
+  data: { orderId: "ord_1" }
+}
+
+it("binary mode has the attributes of CloudEvents 1.0 as headers and the data as the value", () => {
+  assert.deepStrictEqual(CloudEvents.toBinary(placed), {
+    topic: "ecom.order.events.v1",
+    key: "ord_1",
+    headers: {
+      "content-type": "application/json",
+      ce_specversion: "1.0",
+      ce_id: "evt_1",
+      ce_source: "urn:ecom:agent:order",
+      ce_type: "ecom.order.placed.v1",
+      ce_subject: "ord_1",
+      ce_time: "2026-11-23T10:00:00.000Z",
+      ce_dataschema: "urn:ecom:schema:order:placed:1.0",
+      ce_partitionkey: "ord_1",
+      ce_correlationid: "saga_1",
+      ce_causationid: "request_1"
+    },
+    value: "{\"orderId\":\"ord_1\"}"
+  })
+})
+
+it("what others send is read: other case, no extensions, a tombstone", () => {
+  assert.deepStrictEqual(
+    CloudEvents.decode({
+      topic: "t",
+      key: "k",
+      headers: {
+        "Content-Type": "Application/JSON; charset=utf-8",
+        CE_specversion: "1.0",
+        CE_ID: "1",
+        ce_source: "s",
+        ce_type: "x",
+        ce_time: "2026-11-23T10:00:00Z"
+      },
+      value: null
+    }),
+    Either.right({
+      id: "1",
+      source: "s",
+      type: "x",
+      topic: "t",
+      key: "k",
+      subject: "k",
+      time: "2026-11-23T10:00:00Z",
+      correlationId: "1",
+      causationId: "1",
+      data: undefined
+    })
+  )
+})
+
+const binary = CloudEvents.toBinary(placed)
+const structured = CloudEvents.toStructured(placed)
+
+it.each([
+  ["no attributes", { ...binary, headers: {} }],
+  ["another version", { ...binary, headers: { ...binary.headers, ce_specversion: "0.3" } }],
+  ["data that is no JSON", { ...binary, value: "{" }],
+  ["data of another type", { ...binary, headers: { ...binary.headers, "content-type": "application/avro" } }],
+  ["a structured event that is no object", { ...structured, value: "[]" }],
+  ["a structured event without a value", { ...structured, value: null }],
+  ["binary data", { ...structured, value: "{\"data_base64\":\"AA==\"}" }],
+  ["a batch", { ...structured, headers: { "content-type": "application/cloudevents-batch+json" } }]
+])("a record is refused for %s", (_, record) => {
+  assert.instanceOf(Either.getOrThrow(Either.flip(CloudEvents.decode(record))), CloudEvents.Undecodable)
+})

@@ -1,0 +1,21 @@
+import { assert, it } from "@effect/vitest"
+import { agents } from "@holdfast/contracts/Agents"
+import * as Topics from "@holdfast/messaging/Topics"
+
+const day = 24 * 60 * 60 * 1000
+
+it("the fifteen agents have 49 topics, each once, with names that brokers and metrics accept", () => {
+  const names = Topics.declared(agents).map((topic) => topic.name)
+  assert.lengthOf(new Set(names), 15 * 3 + 3 + 1)
+  for (const name of names) assert.match(name, /^ecom(\.[a-z0-9]+)+$/)
+})
+
+it("one agent has its own topics and the system's", () => {
+  assert.deepStrictEqual(Topics.declared(["inventory"]), [
+    { name: "ecom.inventory.events.v1", partitions: 6, cleanup: "delete", retentionMillis: 14 * day },
+    { name: "ecom.inventory.commands.v1", partitions: 6, cleanup: "delete", retentionMillis: 3 * day },
+    { name: "ecom.inventory.dlq.v1", partitions: 3, cleanup: "delete", retentionMillis: 30 * day },
+    { name: "ecom.inventory.stock.v1", partitions: 6, cleanup: "compact", retentionMillis: undefined },
+    { name: "ecom.system.events.v1", partitions: 3, cleanup: "delete", retentionMillis: 7 * day }
+  ])
+})
