@@ -34,11 +34,18 @@ export interface Part<out R> {
 }
 
 /**
- * What the runtime gives to every handler, job and port of an agent.
+ * What the runtime gives to every port of an agent.
  *
  * @category models
  */
-export type Provided = Database | Reader | Transaction | Degradation
+export type Kernel = Database | Degradation
+
+/**
+ * What the runtime gives to every handler, subscription and job of an agent.
+ *
+ * @category models
+ */
+export type Provided = Kernel | Reader | Transaction
 
 /**
  * An agent as data: what it stores, answers, hears and does. `R` is what is still to be provided.
@@ -55,7 +62,7 @@ export interface Agent<out Name extends string = string, out R = never> {
   readonly jobs: ReadonlyArray<Job.Job<unknown>>
   readonly parts: ReadonlyArray<Part<unknown>>
   /** The ports provided so far; built once the store is open. */
-  readonly ports: Layer.Layer<never, never, R | Provided>
+  readonly ports: Layer.Layer<never, never, R | Kernel>
 }
 
 // Distributive on purpose: an empty list needs nothing.
@@ -127,23 +134,23 @@ export const make = <
 export const provide: {
   <ROut, RIn>(
     layer: Layer.Layer<ROut, never, RIn>
-  ): <Name extends string, R>(self: Agent<Name, R>) => Agent<Name, Exclude<R, ROut> | Exclude<RIn, Provided>>
+  ): <Name extends string, R>(self: Agent<Name, R>) => Agent<Name, Exclude<R, ROut> | Exclude<RIn, Kernel>>
   <Name extends string, R, ROut, RIn>(
     self: Agent<Name, R>,
     layer: Layer.Layer<ROut, never, RIn>
-  ): Agent<Name, Exclude<R, ROut> | Exclude<RIn, Provided>>
+  ): Agent<Name, Exclude<R, ROut> | Exclude<RIn, Kernel>>
 } = dual(
   2,
   <Name extends string, R, ROut, RIn>(
     self: Agent<Name, R>,
     layer: Layer.Layer<ROut, never, RIn>
-  ): Agent<Name, Exclude<R, ROut> | Exclude<RIn, Provided>> => ({
+  ): Agent<Name, Exclude<R, ROut> | Exclude<RIn, Kernel>> => ({
     ...self,
     // The types hold what is open apart from what the runtime provides; Layer.provideMerge cannot see that.
     ports: Layer.provideMerge(self.ports, layer) as Layer.Layer<
       never,
       never,
-      Exclude<R, ROut> | Exclude<RIn, Provided> | Provided
+      Exclude<R, ROut> | Exclude<RIn, Kernel> | Kernel
     >
   })
 )

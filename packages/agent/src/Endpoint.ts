@@ -144,7 +144,7 @@ export const make = (
   const policy = Option.getOrUndefined(Context.getOption(endpoint.annotations, CommandPolicy))
   const path: `/${string}` = endpoint.path === "/" ? `/${agent}` : `/${agent}${endpoint.path}`
   const name = `${agent}.${endpoint.name}`
-  if ((policy !== undefined) !== (handler._tag === "Command")) {
+  if (handler._tag !== "Action" && (policy !== undefined) !== (handler._tag === "Command")) {
     throw new TypeError(
       policy === undefined
         ? `the handler of ${name} writes, but its endpoint has no CommandPolicy annotation`
@@ -206,16 +206,16 @@ export const make = (
     })
 
   const answerQuery = (input: Record<string, unknown>) =>
-    Effect.flatMap(Database, (database) => Effect.map(database.read(run(input)), success))
+    Effect.flatMap(Database, (database) => Effect.map(database.read(Effect.suspend(() => run(input))), success))
+
+  const refusedNow = (level: number, commandPolicy: CommandPolicyShape): boolean =>
+    level >= 3 || (level === 1 && commandPolicy.writeClass === "refused")
 
   const answerCommand = (
     request: HttpRequest.HttpRequest,
     input: Record<string, unknown>,
     commandPolicy: CommandPolicyShape
   ) => {
-    if (request.level >= 3 || (request.level === 1 && commandPolicy.writeClass === "refused")) {
-      return Effect.fail(new Errors.DegradedWriteRefused({ level: request.level }))
-    }
     const key = input.idempotencyKey
     const id = typeof key === "string"
       ? `http:${agent}:${request.principal}:${key}`
@@ -261,6 +261,10 @@ export const make = (
       if (request.level >= 4) return Effect.fail(new Errors.StoreUnavailable())
       const decoded = decode(request)
       if (Either.isLeft(decoded)) return Effect.fail(decoded.left)
+      if (policy !== undefined && refusedNow(request.level, policy)) {
+        return Effect.fail(new Errors.DegradedWriteRefused({ level: request.level }))
+      }
+      if (handler._tag === "Action") return Effect.map(Effect.suspend(() => run(decoded.right)), success)
       return policy === undefined ? answerQuery(decoded.right) : answerCommand(request, decoded.right, policy)
     }
   }

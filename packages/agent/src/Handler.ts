@@ -79,19 +79,24 @@ export interface Query<in Request, out A, out E, out R> {
 }
 
 /**
- * A handler of either kind.
+ * A handler that is neither one operation nor a read: it runs operations of its own, e.g. to replay a message.
  *
  * @category models
  */
-export type Handler<Request, A, E, R> = Command<Request, A, E, R> | Query<Request, A, E, R>
+export interface Action<in Request, out A, out E, out R> {
+  readonly _tag: "Action"
+  readonly run: (request: Request) => Effect.Effect<A, E, R>
+}
 
 /**
- * A handler of whatever request, for code that holds many.
+ * A handler of any kind.
  *
  * @category models
  */
-// A request is contravariant: only `never` stands for every request, and the mount gives each handler its own.
-export type Any = Handler<never, unknown, unknown, unknown>
+export type Handler<Request, A, E, R> =
+  | Command<Request, A, E, R>
+  | Query<Request, A, E, R>
+  | Action<Request, A, E, R>
 
 // Only `any` accepts whatever errors and requirements a handler has; `Context` below collects the requirements.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
@@ -143,6 +148,15 @@ export const command = <Request, A, E, R>(
 export const query = <Request, A, E, R>(
   run: (request: Request) => Effect.Effect<A, E, R>
 ): Query<Request, A, E, R> => ({ _tag: "Query", run })
+
+/**
+ * A handler that takes care of its own operations and must do no harm when it is asked twice.
+ *
+ * @category constructors
+ */
+export const action = <Request, A, E, R>(
+  run: (request: Request) => Effect.Effect<A, E, R>
+): Action<Request, A, E, R> => ({ _tag: "Action", run })
 
 /**
  * The handlers of a group, each typed by its endpoint:

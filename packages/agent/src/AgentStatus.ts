@@ -1,0 +1,53 @@
+import type { DatabaseShape } from "@holdfast/database/Database"
+import type { Consumer } from "@holdfast/messaging/Consumer"
+import type { Lane } from "@holdfast/messaging/EventBus"
+import type * as Degradation from "@holdfast/resilience/Degradation"
+import type { JobStats } from "./JobRunner.ts"
+
+/**
+ * Where an agent is in its life.
+ *
+ * @category models
+ */
+export type Phase = "starting" | "ready" | "draining" | "stopped"
+
+/**
+ * What probes, metrics and guards read of an agent: plain values of this moment, never an IO.
+ *
+ * @category models
+ */
+export interface AgentStatus {
+  readonly name: string
+  readonly title: string
+  phase: Phase
+  /** Since when it has been in this phase, milliseconds since 1970. */
+  phaseSince: number
+  /** Why it cannot start, in words for the operator; undefined when nothing is wrong. */
+  fault: string | undefined
+  /** Its main fiber has died: a bug, and the only reason to restart the process. */
+  dead: boolean
+  readonly degradation: () => Degradation.State
+  database: DatabaseShape | undefined
+  consumer: Pick<Consumer, "stats"> | undefined
+  jobs: ReadonlyArray<JobStats>
+  /** Counted in the background. */
+  deadLetters: { open: number; parked: number }
+  readonly lanes: () => ReadonlyArray<Lane>
+}
+
+/**
+ * Enters a phase.
+ *
+ * @category transitions
+ */
+export const enter = (status: AgentStatus, phase: Phase, now: number): void => {
+  status.phase = phase
+  status.phaseSince = now
+}
+
+/**
+ * Ready to be sent requests: started, not draining, level 0 to 3 (DESIGN §9).
+ *
+ * @category accessors
+ */
+export const isReady = (status: AgentStatus): boolean => status.phase === "ready" && status.degradation().level < 4

@@ -1,0 +1,90 @@
+import { Database } from "@holdfast/database/Database"
+import { Changes, DeadLetters, Operations, Outbox } from "@holdfast/database/SystemTables"
+import * as Transaction from "@holdfast/database/Transaction"
+import type { Lane } from "@holdfast/messaging/EventBus"
+import * as Effect from "effect/Effect"
+import * as Job from "./Job.ts"
+
+/** Rows removed in one transaction: callers wait behind it. */
+const CHUNK = 200
+
+const DAY = 24 * 60 * 60 * 1000
+
+/** Published messages stay for a week, settled dead letters for 90 days (spec §20). */
+const OUTBOX_DAYS = 7
+const DEAD_LETTER_DAYS = 90
+
+/** Records whose time is over. Answers how many rows it removed. */
+const expiredOperations = Effect.gen(function*() {
+  const now = yield* Transaction.now
+  const rows = yield* Transaction.select(Operations, {
+    where: [["expiresAt", "<", now]],
+    orderBy: [["expiresAt", "asc"]],
+    limit: CHUNK
+  })
+  for (const { id } of rows) yield* Transaction.remove(Operations, { id })
+  return rows.length
+})
+
+/** Messages that every consumer has settled. */
+const publishedMessages = (settledUpTo: number) =>
+  Effect.gen(function*() {
+    const now = yield* Transaction.now
+    const rows = yield* Transaction.select(Outbox, {
+      where: [["seq", "<=", settledUpTo], ["createdAt", "<", now - OUTBOX_DAYS * DAY]],
+      orderBy: [["seq", "asc"]],
+      limit: CHUNK
+    })
+    for (const { seq } of rows) yield* Transaction.remove(Outbox, { seq })
+    return rows.length
+  })
+
+const settledDeadLetters = Effect.gen(function*() {
+  const now = yield* Transaction.now
+  const rows = yield* Transaction.select(DeadLetters, {
+    where: [["status", "in", ["replayed", "discarded"]], ["firstAt", "<", now - DEAD_LETTER_DAYS * DAY]],
+    limit: CHUNK
+  })
+  for (const { id } of rows) yield* Transaction.remove(DeadLetters, { id })
+  return rows.length
+})
+
+/**
+ * Row changes whose operation's record is gone. Looks at one stretch of the table behind the number given and answers
+ * where the next stretch begins, 0 at the end.
+ */
+const orphanedChanges = (after: number) =>
+  Effect.gen(function*() {
+    const rows = yield* Transaction.query(
+      "select c.n as n, o.id as operation from (select n, operation_id from change where n > ? order by n limit ?) c " +
+        "left join operation o on o.id = c.operation_id order by c.n",
+      [after, CHUNK * 5]
+    )
+    const orphans = rows.filter((row) => row["operation"] === null).slice(0, CHUNK)
+    for (const row of orphans) yield* Transaction.remove(Changes, { n: Number(row["n"]) })
+    const last = orphans.length === CHUNK ? orphans.at(-1) : rows.length === CHUNK * 5 ? rows.at(-1) : undefined
+    return Number(last?.["n"] ?? 0)
+  })
+
+/**
+ * The kernel's own cleaning, each minute, in chunks between which others write.
+ *
+ * @category jobs
+ */
+export const job = (agent: string, lanes: () => ReadonlyArray<Lane>): Job.Job<Database> => {
+  let changesFrom = 0
+  return Job.worker(
+    "housekeeping",
+    { every: "1 minute" },
+    Effect.gen(function*() {
+      const database = yield* Database
+      const heard = lanes().filter((lane) => lane.source === agent).map((lane) => lane.position)
+      const settledUpTo = heard.length === 0 ? 0 : Math.min(...heard)
+      // Each step ends when a chunk is not full: nothing is left.
+      while ((yield* database.housekeep("operations", expiredOperations)) === CHUNK) yield* Effect.yieldNow()
+      while ((yield* database.housekeep("outbox", publishedMessages(settledUpTo))) === CHUNK) yield* Effect.yieldNow()
+      yield* database.housekeep("dead letters", settledDeadLetters)
+      changesFrom = yield* database.housekeep("changes", orphanedChanges(changesFrom))
+    })
+  )
+}

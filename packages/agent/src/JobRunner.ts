@@ -1,0 +1,154 @@
+import { Database, type DatabaseShape } from "@holdfast/database/Database"
+import * as RetryPolicy from "@holdfast/resilience/RetryPolicy"
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import type { Job, Timer, Worker } from "./Job.ts"
+
+/**
+ * What a job has done since the start, for metrics and health.
+ *
+ * @category models
+ */
+export interface JobStats {
+  readonly name: string
+  runs: number
+  failures: number
+  /** Failures in a row; 0 after a success. */
+  failing: number
+  running: boolean
+  lastMillis: number
+}
+
+/**
+ * The jobs of an agent, at work.
+ *
+ * @category models
+ */
+export interface Jobs {
+  readonly stats: ReadonlyArray<JobStats>
+  /** Starts no more runs and waits for those under way, at most as long as given; then interrupts them. */
+  readonly stop: (within: Duration.Duration) => Effect.Effect<void>
+}
+
+/** Pauses after failures: from a second to a minute. */
+const pauses: RetryPolicy.RetryPolicy = { ...RetryPolicy.background, base: "1 second", cap: "1 minute" }
+
+const MINUTE = 60_000
+
+/** Records are needed no longer than their slot can come again. */
+const keepMillis = (timer: Timer<unknown>): number => Math.max(10 * MINUTE, 2 * timer.everyMillis)
+
+const runSlot = (
+  database: DatabaseShape,
+  timer: Timer<unknown>,
+  slot: number
+): Effect.Effect<unknown, unknown, unknown> => {
+  const id = `job:${database.agent}:${timer.name}:${slot}`
+  return database.execute({
+    id,
+    command: `${database.agent}.${timer.name}`,
+    writeClass: "mergeable",
+    fingerprint: "",
+    cause: { correlationId: id, causationId: id, actor: `agent:${database.agent}` },
+    keepMillis: keepMillis(timer),
+    handler: timer.run,
+    answer: () => "",
+    refusal: () => undefined
+  })
+}
+
+/**
+ * Runs the jobs until stopped. They are supervised: a failure or a defect is logged and counted, and the job goes on
+ * after a growing pause.
+ *
+ * @category constructors
+ */
+export const start = (jobs: ReadonlyArray<Job<unknown>>): Effect.Effect<Jobs, never, unknown> =>
+  Effect.gen(function*() {
+    const database = yield* Database
+    let stopping = false
+    const stops: Array<() => void> = []
+
+    /** Sleeps until the latch opens, the time is over, or the jobs stop. */
+    const rest = (latch: Effect.Latch, millis: number) =>
+      stopping ? Effect.void : Effect.timeoutOption(latch.await, Duration.millis(Math.max(0, millis)))
+
+    const attempt = (stats: JobStats, run: Effect.Effect<unknown, unknown, unknown>) =>
+      Effect.gen(function*() {
+        stats.running = true
+        const begun = yield* Clock.currentTimeMillis
+        const exit = yield* Effect.exit(run)
+        stats.running = false
+        stats.runs++
+        stats.lastMillis = (yield* Clock.currentTimeMillis) - begun
+        if (Exit.isSuccess(exit)) {
+          stats.failing = 0
+          return 0
+        }
+        stats.failures++
+        stats.failing++
+        yield* failed(stats, exit.cause)
+        return RetryPolicy.delay(pauses, stats.failing, 0, yield* Random.next)
+      })
+
+    const failed = (stats: JobStats, cause: Cause.Cause<unknown>) =>
+      Effect.annotateLogs(Effect.logError("job failed", cause), {
+        agent: database.agent,
+        job: stats.name,
+        failuresInARow: stats.failing
+      })
+
+    const runTimer = (timer: Timer<unknown>, stats: JobStats, latch: Effect.Latch) =>
+      Effect.gen(function*() {
+        while (!stopping) {
+          const slot = Math.floor((yield* Clock.currentTimeMillis) / timer.everyMillis)
+          const pause = yield* attempt(stats, runSlot(database, timer, slot))
+          const now = yield* Clock.currentTimeMillis
+          yield* rest(latch, pause > 0 ? pause : (slot + 1) * timer.everyMillis - now)
+        }
+      })
+
+    const runWorker = (worker: Worker<unknown>, stats: JobStats, latch: Effect.Latch) =>
+      Effect.gen(function*() {
+        stops.push(database.onCommit((tables) => {
+          for (const table of tables) if (worker.wakeOn.has(table)) return latch.unsafeOpen()
+        }))
+        while (!stopping) {
+          latch.unsafeClose()
+          const pause = yield* attempt(stats, worker.run)
+          if (pause > 0) yield* Effect.sleep(Duration.millis(pause))
+          else yield* rest(latch, worker.everyMillis)
+        }
+      })
+
+    const started = yield* Effect.forEach(jobs, (job) =>
+      Effect.gen(function*() {
+        const stats: JobStats = { name: job.name, runs: 0, failures: 0, failing: 0, running: false, lastMillis: 0 }
+        const latch = yield* Effect.makeLatch(false)
+        stops.push(() => latch.unsafeOpen())
+        const fiber = yield* Effect.forkDaemon(
+          job._tag === "Timer" ? runTimer(job, stats, latch) : runWorker(job, stats, latch)
+        )
+        return { stats, fiber }
+      }))
+
+    return {
+      stats: started.map(({ stats }) => stats),
+      stop: (within) =>
+        Effect.gen(function*() {
+          stopping = true
+          for (const stop of stops) stop()
+          const fibers = started.map(({ fiber }) => fiber)
+          // A job that rests after a failure has nothing to finish either.
+          const idle = started.filter(({ stats }) => !stats.running).map(({ fiber }) => fiber)
+          yield* Fiber.interruptAll(idle)
+          yield* Effect.timeoutOption(Fiber.awaitAll(fibers), within)
+          yield* Fiber.interruptAll(fibers)
+        })
+    }
+  })

@@ -1,0 +1,64 @@
+import type { DatabaseShape } from "@holdfast/database/Database"
+import { StoreUnavailable } from "@holdfast/database/StoreError"
+import { Cursors } from "@holdfast/database/SystemTables"
+import * as Transaction from "@holdfast/database/Transaction"
+import type { Degradation } from "@holdfast/resilience/Degradation"
+import * as Dependency from "@holdfast/resilience/Dependency"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+
+const PROBE = "probe:store"
+
+/** A real write: a full disk still reads, and begins transactions. */
+const write = Effect.flatMap(Transaction.Transaction, ({ get, insert, now, update }) =>
+  Effect.flatMap(
+    get(Cursors, { source: PROBE }),
+    Option.match({
+      onNone: () => insert(Cursors, { source: PROBE, seq: now }),
+      onSome: () => update(Cursors, { source: PROBE }, () => ({ source: PROBE, seq: now }))
+    })
+  ))
+
+/**
+ * The store, watched: the first write or read that finds it unavailable lowers the level to 3 before its caller hears of
+ * it; probing writes raise the level again.
+ *
+ * @category constructors
+ */
+export const make = (
+  database: DatabaseShape,
+  degradation: Context.Tag.Service<Degradation>
+): Effect.Effect<DatabaseShape, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    let lost = false
+    const dependency = yield* Dependency.make({
+      name: `${database.agent} store`,
+      initial: "up",
+      // While all is well the operations themselves are the probes.
+      probe: Effect.suspend(() => lost ? Effect.asVoid(database.housekeep("probe", write)) : Effect.void)
+    })
+    yield* Effect.forkScoped(Stream.runForEach(dependency.changes, (state) =>
+      Effect.sync(() => {
+        lost = state.status !== "up"
+        degradation.unsafeReport({ standby: lost ? "unwritable" : "ok" })
+      })))
+
+    const observe = (error: unknown) =>
+      Effect.sync(() => {
+        if (!(error instanceof StoreUnavailable) || error.reason === "closed") return
+        lost = true
+        dependency.unsafeLost(error.detail)
+        degradation.unsafeReport({ standby: "unwritable" })
+      })
+
+    return {
+      ...database,
+      stats: database.stats,
+      execute: (operation) => Effect.tapError(database.execute(operation), observe),
+      housekeep: (name, handler) => Effect.tapError(database.housekeep(name, handler), observe),
+      read: (effect) => Effect.tapError(database.read(effect), observe)
+    }
+  })
