@@ -253,6 +253,8 @@ describe("messages", () => {
     it(`${message.name} survives encoding and knows its key`, () => {
       const [encoded, key] = examples[message.name] ?? [{}, ""]
       const payload = Schema.decodeUnknownSync(message.payload)(JSON.parse(JSON.stringify(encoded)))
+      // No payload transforms: what is emitted can be written as it is.
+      assert.deepStrictEqual(payload, encoded)
       assert.deepStrictEqual(Schema.encodeSync(message.payload)(payload), encoded)
       assert.strictEqual(message.key(payload), key)
       assert.isNotEmpty(message.subject(payload))
