@@ -43,7 +43,7 @@ export interface GroupCommitStats {
 }
 
 /** At most this many operations share a transaction: beyond it the first would wait too long for its answer. */
-const MAX_BATCH = 256
+export const MAX_BATCH = 256
 
 /** Work in one turn of the event loop before others get theirs, in milliseconds. */
 const SLICE_MILLIS = 4
@@ -79,7 +79,8 @@ export class Slice {
  */
 export const make = (
   writer: Writer,
-  slice: Slice
+  slice: Slice,
+  maxBatch: number = MAX_BATCH
 ): Effect.Effect<{ readonly submit: (job: Job) => void; readonly stats: GroupCommitStats }, never, Scope.Scope> =>
   Effect.gen(function*() {
     const queue: Array<Job> = []
@@ -109,7 +110,7 @@ export const make = (
       const started = performance.now()
       const outcome = yield* Effect.gen(function*() {
         yield* writer.begin
-        for (let job = take(); job !== undefined; job = answers.length < MAX_BATCH ? take() : undefined) {
+        for (let job = take(); job !== undefined; job = answers.length < maxBatch ? take() : undefined) {
           taken.push(job)
           answers.push(yield* job.run)
           if (slice.spent()) yield* slice.breathe

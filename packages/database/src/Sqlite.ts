@@ -16,6 +16,7 @@ import { Database } from "./Database.ts"
 import * as GroupCommit from "./GroupCommit.ts"
 import type * as Migration from "./Migration.ts"
 import type { Operation, Outcome } from "./Operation.ts"
+import * as SqliteCheckpoint from "./SqliteCheckpoint.ts"
 import type { Connection } from "./SqliteConnection.ts"
 import { openReader, openWriter } from "./SqliteConnection.ts"
 import * as SqliteReader from "./SqliteReader.ts"
@@ -36,6 +37,8 @@ export interface Options {
   /** The folder of the files; `<agent>.sqlite` is made in it. */
   readonly directory: string
   readonly migrations: ReadonlyArray<Migration.Migration>
+  /** Operations in one transaction at most; 1 shows what group commit is worth. */
+  readonly maxBatch?: number
 }
 
 /** How a driver call outside an operation fails: only as unavailable; what else it throws is a bug. */
@@ -185,6 +188,8 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     const connection = yield* open(openWriter)
     const readConnection = yield* open(openReader)
 
+    const checkpoint = yield* SqliteCheckpoint.make(path)
+
     const slice = new GroupCommit.Slice()
     const state = makeWriterState(options.agent, connection, slice)
     const log = outboxLog(readConnection, state)
@@ -194,10 +199,12 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
 
     const { stats, submit } = yield* GroupCommit.make(
       writerOf(state, (written) => {
+        checkpoint()
         if (written.has("outbox")) log.appended()
         for (const listener of commitListeners) listener(written)
       }),
-      slice
+      slice,
+      options.maxBatch
     )
 
     const selectOperation = connection.prepare<[string], Known>(

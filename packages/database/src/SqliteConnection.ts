@@ -30,7 +30,8 @@ export const openWriter = (path: string): Connection => {
   connection.pragma("synchronous = FULL")
   connection.pragma("foreign_keys = ON")
   connection.pragma("busy_timeout = 5000")
-  connection.pragma("wal_autocheckpoint = 4000")
+  // SqliteCheckpoint copies the log; this is only the net below it, should its thread die.
+  connection.pragma("wal_autocheckpoint = 50000")
   connection.pragma("cache_size = -16384")
   connection.pragma("temp_store = MEMORY")
   const version = String(connection.prepare("select sqlite_version()").pluck().get())
