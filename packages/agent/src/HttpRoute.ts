@@ -90,7 +90,7 @@ export const make = (mounts: ReadonlyArray<Mount>): Routes => {
     metrics,
     methodsOf: (url) =>
       METHODS.flatMap((method) => {
-        if (!router.has(method, url)) return []
+        if (router.find(method, url) === undefined) return []
         return method === "GET" ? ["GET", "HEAD"] : [method]
       })
   }

@@ -334,9 +334,10 @@ export const make = (options: Options) =>
         // http.Server.close also cuts idle connections at once, on which a request may be under way already: such a
         // connection gets its last answer first.
         yield* Effect.sync(() => Net.Server.prototype.close.call(server))
-        const idleAt = performance.now() + Math.min(IDLE_GRACE_MILLIS, Duration.toMillis(within) / 2)
+        let idleSince = performance.now()
         while (performance.now() < end && (yield* connections) > 0) {
-          if (exchanges.size === 0 && performance.now() >= idleAt) server.closeIdleConnections()
+          if (exchanges.size > 0) idleSince = performance.now()
+          if (performance.now() - idleSince >= IDLE_GRACE_MILLIS) server.closeIdleConnections()
           yield* Effect.sleep("10 millis")
         }
         const cut = exchanges.size
@@ -354,4 +355,4 @@ export const make = (options: Options) =>
   })
 
 /** How long idle connections are kept for a request that may be under way. */
-const IDLE_GRACE_MILLIS = 1_000
+const IDLE_GRACE_MILLIS = 500

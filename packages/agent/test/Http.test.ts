@@ -1,0 +1,138 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { giftCardsIn } from "./GiftCards.ts"
+import { serve } from "./Serving.ts"
+
+const giftCards = giftCardsIn(Effect.as(Effect.sleep("100 millis"), 100))
+
+const key = (value: string) => ({ "idempotency-key": value })
+
+describe("HTTP", () => {
+  it.live("a command answers with status, ETag, Location, correlation id and level", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get, post } = yield* serve([giftCards])
+      const issued = yield* post("/giftcard/cards", { amount: 500 }, { ...key("a"), "x-correlation-id": "c-1" })
+      assert.strictEqual(issued.status, 201, issued.text)
+      assert.strictEqual(issued.headers.etag, "\"1\"")
+      assert.strictEqual(issued.headers.location, `/giftcard/cards/${issued.json["id"]}`)
+      assert.strictEqual(issued.headers["x-correlation-id"], "c-1")
+      assert.strictEqual(issued.headers["x-degradation-level"], "0")
+      const found = yield* get(String(issued.headers.location))
+      assert.deepStrictEqual(found.json, issued.json)
+      assert.notProperty(issued.json, "expiresAt")
+    })))
+
+  it.live("the same key is answered with the first answer, another body is refused, five at once are one", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get, post } = yield* serve([giftCards])
+      const five = yield* Effect.all(
+        Array.from({ length: 5 }, () => post("/giftcard/cards", { amount: 7 }, key("same"))),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(new Set(five.map((reply) => reply.text)).size, 1)
+      assert.strictEqual(five.filter((reply) => reply.headers["idempotent-replayed"] === "true").length, 4)
+      for (const reply of five) {
+        assert.strictEqual(reply.status, 201)
+        assert.strictEqual(reply.headers.etag, "\"1\"")
+        assert.isDefined(reply.headers.location)
+      }
+      const other = yield* post("/giftcard/cards", { amount: 8 }, key("same"))
+      assert.strictEqual(other.status, 422)
+      assert.strictEqual(other.json["code"], "idempotency_key_reused")
+      const list = yield* get("/giftcard/cards")
+      assert.lengthOf(list.json["items"] as Array<unknown>, 1)
+    })))
+
+  it.live("a refusal is remembered with its body; a missing key, a missing If-Match and a stale one are told apart", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { ask, post } = yield* serve([giftCards])
+      const id = "card_00000000000000000000000000"
+      const first = yield* post(`/giftcard/cards/${id}/redeem`, { amount: 1 }, key("r"))
+      assert.strictEqual(first.status, 404)
+      assert.strictEqual(first.json["code"], "card_missing")
+      assert.strictEqual(first.headers["content-type"], "application/problem+json")
+      const again = yield* post(`/giftcard/cards/${id}/redeem`, { amount: 1 }, key("r"))
+      assert.strictEqual(again.text, first.text)
+      assert.strictEqual(again.headers["idempotent-replayed"], "true")
+      const keyless = yield* post("/giftcard/cards", { amount: 1 })
+      assert.deepStrictEqual([keyless.status, keyless.json["code"]], [400, "idempotency_key_required"])
+      const long = yield* post("/giftcard/cards", { amount: 1 }, key("k".repeat(256)))
+      assert.deepStrictEqual([long.status, long.json["code"]], [400, "idempotency_key_invalid"])
+
+      const card = yield* post("/giftcard/cards", { amount: 5 }, key("c"))
+      const edit = (headers: Record<string, string>) =>
+        ask({
+          method: "PATCH",
+          path: `/giftcard/cards/${card.json["id"]}`,
+          headers: { "content-type": "application/json", ...headers },
+          body: "{\"note\":\"n\"}"
+        })
+      assert.strictEqual((yield* edit({})).status, 428)
+      assert.strictEqual((yield* edit({ "if-match": "1" })).json["code"], "invalid_request")
+      const edited = yield* edit({ "if-match": "\"1\"" })
+      assert.deepStrictEqual([edited.status, edited.headers.etag], [200, "\"2\""])
+      const stale = yield* edit({ "if-match": "\"1\"" })
+      assert.deepStrictEqual([stale.status, stale.json["code"], stale.json["actual"]], [412, "version_conflict", 2])
+    })))
+
+  it.live("a defect is a 500 that tells nothing, is logged with its cause and not remembered", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { log, post } = yield* serve([giftCards])
+      const broken = yield* post("/giftcard/break", {}, { ...key("b"), "x-correlation-id": "c-broken" })
+      assert.deepStrictEqual([broken.status, broken.json["code"]], [500, "internal_error"])
+      assert.notInclude(broken.text, "secret")
+      const again = yield* post("/giftcard/break", {}, key("b"))
+      assert.isUndefined(again.headers["idempotent-replayed"])
+      const line = log.find((text) => text.includes("c-broken"))
+      assert.include(line, "the handler is broken")
+    })))
+
+  it.live("an unknown path is 404, a known path with another method 405 with Allow, HEAD is GET without body", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { ask, get, post } = yield* serve([giftCards])
+      assert.strictEqual((yield* get("/giftcard/nothing")).json["code"], "not_found")
+      const wrong = yield* ask({ method: "DELETE", path: "/giftcard/cards" })
+      assert.deepStrictEqual([wrong.status, wrong.headers.allow], [405, "GET, HEAD, POST"])
+      const issued = yield* post("/giftcard/cards", { amount: 5 }, key("h"))
+      const head = yield* ask({ method: "HEAD", path: String(issued.headers.location) })
+      assert.deepStrictEqual([head.status, head.text, head.headers.etag], [200, "", "\"1\""])
+    })))
+
+  it.live("the deadline answers 504; a client may shorten it", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get } = yield* serve([giftCardsIn(Effect.as(Effect.sleep("3 seconds"), 3))], {})
+      const late = yield* get("/giftcard/slow", { "x-request-deadline": String(Date.now() + 50) })
+      assert.deepStrictEqual([late.status, late.json["code"]], [504, "deadline_exceeded"])
+      const past = yield* get("/giftcard/slow", { "x-request-deadline": "1" })
+      assert.strictEqual(past.status, 504)
+      const wrong = yield* get("/giftcard/slow", { "x-request-deadline": "soon" })
+      assert.strictEqual(wrong.status, 400)
+    })))
+
+  it.live("beyond the limit in flight requests are refused at once, probes are not", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get } = yield* serve([giftCards], { maxInFlight: 2 })
+      const replies = yield* Effect.all(Array.from({ length: 6 }, () => get("/giftcard/slow")), {
+        concurrency: "unbounded"
+      }).pipe(Effect.zip(get("/health/ready"), { concurrent: true }))
+      assert.strictEqual(replies[0].filter((reply) => reply.status === 200).length, 2)
+      const refused = replies[0].find((reply) => reply.status === 503)
+      assert.deepStrictEqual([refused?.json["code"], refused?.headers["retry-after"]], ["overloaded", "1"])
+      assert.strictEqual(replies[1].status, 200)
+    })))
+
+  it.live("a handler gets the body as it came", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { ask } = yield* serve([giftCards])
+      const reply = yield* ask({ method: "POST", path: "/giftcard/webhooks", body: new Uint8Array([0xff, 0, 0xfe]) })
+      assert.deepStrictEqual([reply.status, reply.json["bytes"]], [202, 3])
+    })))
+
+  it.live("a trace context comes back", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get } = yield* serve([giftCards])
+      const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+      assert.strictEqual((yield* get("/giftcard/cards", { traceparent })).headers.traceparent, traceparent)
+      assert.isUndefined((yield* get("/giftcard/cards", { traceparent: "x" })).headers.traceparent)
+    })))
+})

@@ -1,0 +1,108 @@
+import * as Sqlite from "@holdfast/database/Sqlite"
+import { Duration, Effect, LogLevel, type Scope } from "effect"
+import * as Http from "node:http"
+import type { Agent } from "../src/Agent.ts"
+import type { AgentConfig } from "../src/AgentConfig.ts"
+import * as Holdfast from "../src/Holdfast.ts"
+import * as Logging from "../src/Logging.ts"
+
+export const config: AgentConfig = {
+  dataDir: "unused",
+  host: "127.0.0.1",
+  port: 0,
+  logLevel: LogLevel.Debug,
+  logFormat: "json",
+  drainSettle: Duration.zero,
+  drainDeadline: Duration.seconds(5),
+  requestDeadline: Duration.seconds(2),
+  maxInFlight: 64,
+  maxBodyBytes: 64 * 1024
+}
+
+export interface Reply {
+  readonly status: number
+  readonly headers: Http.IncomingHttpHeaders
+  readonly text: string
+  readonly json: Readonly<Record<string, unknown>>
+}
+
+export interface Request {
+  readonly method: string
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array
+  readonly agent?: Http.Agent
+}
+
+/** A request by node's own client, which sends what it is told to. */
+export const ask = (port: number, request: Request): Effect.Effect<Reply, Error> =>
+  Effect.async((resume) => {
+    const sent = Http.request({
+      host: "127.0.0.1",
+      port,
+      method: request.method,
+      path: request.path,
+      headers: { ...request.headers },
+      ...(request.agent === undefined ? {} : { agent: request.agent })
+    }, (response) => {
+      const chunks: Array<Buffer> = []
+      response.on("data", (chunk: Buffer) => chunks.push(chunk))
+      response.on("error", (error) => resume(Effect.fail(error)))
+      response.on("end", () => {
+        const text = Buffer.concat(chunks).toString()
+        let json: Reply["json"] = {}
+        try {
+          json = Object(JSON.parse(text))
+        } catch {
+          // Not every answer is JSON.
+        }
+        resume(Effect.succeed({ status: response.statusCode ?? 0, headers: response.headers, text, json }))
+      })
+    })
+    sent.on("error", (error) => resume(Effect.fail(error)))
+    sent.end(request.body)
+    return Effect.sync(() => sent.destroy())
+  })
+
+export interface Serving extends Holdfast.Holdfast {
+  readonly log: ReadonlyArray<string>
+  readonly get: (path: string, headers?: Readonly<Record<string, string>>) => Effect.Effect<Reply, Error>
+  readonly post: (
+    path: string,
+    body: unknown,
+    headers?: Readonly<Record<string, string>>
+  ) => Effect.Effect<Reply, Error>
+  readonly ask: (request: Request) => Effect.Effect<Reply, Error>
+}
+
+/** Serves on a free port with temporary stores; ready when it answers. */
+export const serve = (
+  agents: ReadonlyArray<Agent>,
+  overrides: Partial<AgentConfig> = {},
+  options: Partial<Holdfast.Options> = {}
+): Effect.Effect<Serving, unknown, Scope.Scope> =>
+  Effect.gen(function*() {
+    const log: Array<string> = []
+    const holdfast = yield* Holdfast.serve({
+      agents,
+      config: { ...config, ...overrides },
+      openStore: (agent) => Sqlite.layerTemporary({ agent: agent.name, migrations: agent.migrations }),
+      ...options
+    }).pipe(
+      Effect.provide(Logging.layer({ format: "json", level: LogLevel.Debug, write: (line) => log.push(line) }))
+    )
+    if (options.openStore === undefined) yield* holdfast.ready
+    return {
+      ...holdfast,
+      log,
+      ask: (request) => ask(holdfast.port, request),
+      get: (path, headers = {}) => ask(holdfast.port, { method: "GET", path, headers }),
+      post: (path, body, headers = {}) =>
+        ask(holdfast.port, {
+          method: "POST",
+          path,
+          headers: { "content-type": "application/json", ...headers },
+          body: JSON.stringify(body)
+        })
+    }
+  })
