@@ -1,5 +1,7 @@
 import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
+import type { ExecuteError, WriteError } from "@holdfast/database/StoreError"
+import type { PolicyFailure } from "@holdfast/resilience/Failure"
 import type * as Effect from "effect/Effect"
 import type * as Types from "effect/Types"
 
@@ -98,25 +100,30 @@ export type Handler<Request, A, E, R> =
   | Query<Request, A, E, R>
   | Action<Request, A, E, R>
 
-// Only `any` accepts whatever errors and requirements a handler has; `Context` below collects the requirements.
+/** What the kernel's own parts can add to a handler's failures; each has a public face. */
+export type KernelFailure = ExecuteError | WriteError | PolicyFailure
+
+// Only `any` accepts whatever requirements a handler has; `Context` below collects them.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Open = any
 
-type Of<Endpoint extends HttpApiEndpoint.HttpApiEndpoint.Any> = Handler<
+type Of<Endpoint extends HttpApiEndpoint.HttpApiEndpoint.Any, GroupError> = Handler<
   Request<Endpoint>,
   HttpApiEndpoint.HttpApiEndpoint.Success<Endpoint>,
-  Open,
+  HttpApiEndpoint.HttpApiEndpoint.Error<Endpoint> | GroupError | KernelFailure,
   Open
 >
 
 /**
- * One handler for each endpoint of the group, by the endpoint's name.
+ * One handler for each endpoint of the group, by the endpoint's name. It fails with the errors that the endpoint or its
+ * group declares, or with the kernel's; what clients can meet is in the contract.
  *
  * @category models
  */
 export type For<Api extends HttpApiGroup.HttpApiGroup.Any> = {
   readonly [Name in HttpApiEndpoint.HttpApiEndpoint.Name<HttpApiGroup.HttpApiGroup.Endpoints<Api>>]: Of<
-    HttpApiEndpoint.HttpApiEndpoint.WithName<HttpApiGroup.HttpApiGroup.Endpoints<Api>, Name>
+    HttpApiEndpoint.HttpApiEndpoint.WithName<HttpApiGroup.HttpApiGroup.Endpoints<Api>, Name>,
+    HttpApiGroup.HttpApiGroup.Error<Api>
   >
 }
 
