@@ -4,11 +4,11 @@ import type { DatabaseShape } from "@holdfast/database/Database"
 import { Database } from "@holdfast/database/Database"
 import type { Operation } from "@holdfast/database/Operation"
 import { retention } from "@holdfast/database/Operation"
-import type { ExecuteError, ReadError } from "@holdfast/database/StoreError"
+import type { ExecuteError, ReadError, WriteError } from "@holdfast/database/StoreError"
 import { Sagas } from "@holdfast/database/SystemTables"
 import type { Row } from "@holdfast/database/Table"
 import * as Transaction from "@holdfast/database/Transaction"
-import type { HandlerError } from "@holdfast/messaging/DeliveryError"
+
 import type { Subscription } from "@holdfast/messaging/Subscription"
 import * as Subscriptions from "@holdfast/messaging/Subscription"
 import * as Clock from "effect/Clock"
@@ -34,19 +34,19 @@ export interface Saga<Data, Action, R>
   readonly start: (
     key: string,
     data: Data
-  ) => Effect.Effect<string, HandlerError, Transaction.Transaction | Transaction.Reader | R>
+  ) => Effect.Effect<string, WriteError, Transaction.Transaction | Transaction.Reader | R>
   /** Moves the unfinished saga of the key; `false` when there is none, or when it is on its way back already. */
   readonly move: (
     key: string,
     transition: (data: Data) => Transition<Data, Action>
-  ) => Effect.Effect<boolean, HandlerError, Transaction.Transaction | Transaction.Reader | R>
+  ) => Effect.Effect<boolean, WriteError, Transaction.Transaction | Transaction.Reader | R>
   /** The newest saga of the key. */
   readonly find: (key: string) => Effect.Effect<Option.Option<Row<typeof Sagas>>, ReadError, Transaction.Reader>
   /** An operator's wish: ask the current step again, or give up and undo. Does nothing to a saga that has ended. */
   readonly operate: (
     id: string,
     wish: "retry" | "compensate"
-  ) => Effect.Effect<boolean, HandlerError, Transaction.Transaction | Transaction.Reader | R>
+  ) => Effect.Effect<boolean, WriteError, Transaction.Transaction | Transaction.Reader | R>
 }
 
 /** How often deadlines are looked at. */
@@ -71,7 +71,7 @@ export const make = <Data, I, Action, R>(
     readonly act: (
       action: Action,
       data: Data
-    ) => Effect.Effect<void, HandlerError, Transaction.Transaction | Transaction.Reader | R>
+    ) => Effect.Effect<void, WriteError, Transaction.Transaction | Transaction.Reader | R>
   }
 ): Saga<Data, Action, R> => {
   const Stored = Schema.Struct({
@@ -117,7 +117,7 @@ export const make = <Data, I, Action, R>(
     endedAt: SagaMachine.isEnded(instance.state) ? now : null
   })
 
-  const carryOut = (id: string, advance: Advance<Data, Action>): Effect.Effect<void, HandlerError, InTransaction> =>
+  const carryOut = (id: string, advance: Advance<Data, Action>): Effect.Effect<void, WriteError, InTransaction> =>
     Effect.gen(function*() {
       for (const action of advance.actions) yield* options.act(action, advance.instance.data)
       for (const { id: requestId, request } of advance.requests) {
@@ -128,7 +128,7 @@ export const make = <Data, I, Action, R>(
   const save = (
     row: SagaRow,
     advance: Advance<Data, Action> | undefined
-  ): Effect.Effect<boolean, HandlerError, InTransaction> =>
+  ): Effect.Effect<boolean, WriteError, InTransaction> =>
     advance === undefined
       ? Effect.succeed(false)
       : Effect.gen(function*() {
@@ -159,7 +159,7 @@ export const make = <Data, I, Action, R>(
   const step = (
     row: Option.Option<SagaRow>,
     advance: (instance: Instance<Data>, now: number) => Advance<Data, Action> | undefined
-  ): Effect.Effect<boolean, HandlerError, InTransaction> =>
+  ): Effect.Effect<boolean, WriteError, InTransaction> =>
     Option.isNone(row)
       ? Effect.succeed(false)
       : Effect.gen(function*() {
@@ -170,7 +170,7 @@ export const make = <Data, I, Action, R>(
   const byId = (id: string) =>
     Effect.map(Transaction.get(Sagas, { id }), Option.filter((row) => row.type === definition.type))
 
-  const start = (key: string, data: Data): Effect.Effect<string, HandlerError, InTransaction> =>
+  const start = (key: string, data: Data): Effect.Effect<string, WriteError, InTransaction> =>
     Effect.gen(function*() {
       const running = yield* find(key)
       if (Option.isSome(running) && running.value.endedAt === null) return running.value.id
@@ -200,8 +200,8 @@ export const make = <Data, I, Action, R>(
   const operation = <A>(
     id: string,
     row: SagaRow,
-    handler: Effect.Effect<A, HandlerError, InTransaction>
-  ): Operation<A, HandlerError, InTransaction> => ({
+    handler: Effect.Effect<A, WriteError, InTransaction>
+  ): Operation<A, WriteError, InTransaction> => ({
     id,
     command: `saga.${definition.type}`,
     writeClass: "mergeable",
@@ -217,7 +217,7 @@ export const make = <Data, I, Action, R>(
   const overdue = (
     database: DatabaseShape,
     row: SagaRow
-  ): Effect.Effect<void, HandlerError | ExecuteError, R | Peer> =>
+  ): Effect.Effect<void, WriteError | ExecuteError, R | Peer> =>
     Effect.gen(function*() {
       const instance = yield* loaded(row)
       const query = SagaMachine.pendingQuery(definition, instance)
@@ -261,7 +261,7 @@ export const make = <Data, I, Action, R>(
       ))
     })
 
-  const sweep: Effect.Effect<void, HandlerError | ExecuteError, R | Peer | Database> = Effect.gen(function*() {
+  const sweep: Effect.Effect<void, WriteError | ExecuteError, R | Peer | Database> = Effect.gen(function*() {
     const database = yield* Database
     const now = yield* Clock.currentTimeMillis
     const due = yield* database.read(Transaction.select(Sagas, {

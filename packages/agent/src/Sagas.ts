@@ -6,11 +6,11 @@ import { Common, NotFound } from "@holdfast/contracts/Errors"
 import * as Page from "@holdfast/contracts/Page"
 import { problem } from "@holdfast/contracts/Problem"
 import type { Database } from "@holdfast/database/Database"
+import type { WriteError } from "@holdfast/database/StoreError"
 import { Sagas, SagaState } from "@holdfast/database/SystemTables"
 import type { Row } from "@holdfast/database/Table"
 import type { Reader, Transaction } from "@holdfast/database/Transaction"
 import * as Transactions from "@holdfast/database/Transaction"
-import type { HandlerError } from "@holdfast/messaging/DeliveryError"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -115,7 +115,7 @@ type Operable<R> = Part<R> & {
   readonly operate: (
     id: string,
     wish: "retry" | "compensate"
-  ) => Effect.Effect<boolean, HandlerError, R>
+  ) => Effect.Effect<boolean, WriteError, R>
 }
 
 type Needs = Transaction | Reader | Peer | Database
