@@ -511,7 +511,7 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
 
   look(now: number): void {
     const guard = this.guard
-    if (!this.answered && now >= this.deadlineAt) {
+    if (!this.answered && now >= this.deadlineAt && this.deadlineAt < this.expiresAt) {
       this.endOfPatience(now)
       return this.answerFailure(guard.deadlineExceeded.answer)
     }
@@ -618,7 +618,10 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
     now: number
   ): void {
     const guard = this.guard
-    if (this.isForsaken()) return
+    if (this.isForsaken()) {
+      this.answered = true
+      return
+    }
     if (guard.retry === undefined || guard.recovery(failure) !== "retry") return this.answerFailure(answer)
     const attempts = (this.course?.attempts ?? 0) + 1
     const startedAt = this.course?.startedAt ?? this.expiresAt - guard.attemptTimeout
