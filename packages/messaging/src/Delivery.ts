@@ -168,14 +168,13 @@ export const make = (
   }
 
   /** Makes letters of a group, all or none: a follower must not be parked without the one it follows. */
-  const writeLetters = (group: ReadonlyArray<Item>, suspects: Set<string>) =>
+  const writeLetters = (group: ReadonlyArray<Item>) =>
     Effect.gen(function*() {
       const [first] = group
       if (first === undefined) return
       const wait = Verdict.delay(1, yield* Random.next) ?? 0
       const letters = DeadLetters.write(database.agent, group, wait)
       yield* database.execute(reactions.bookkeeping(first.envelope, "first", letters))
-      suspects.add(first.scope)
       for (const item of group) item.state = "settled"
       if (first.reason === "behind" || first.reason._tag === "Park") stats.parked += group.length
       else {
@@ -192,11 +191,11 @@ export const make = (
       )
     )
 
-  const settle = (wave: ReadonlyArray<Item>, suspects: Set<string>): Effect.Effect<void, DependencyAway> =>
+  const settle = (wave: ReadonlyArray<Item>, suspects: ReadonlySet<string>): Effect.Effect<void, DependencyAway> =>
     Effect.gen(function*() {
       yield* Effect.forEach(wave, (item) => submit(item, suspects), { concurrency: "unbounded", discard: true })
       const { away, groups, waiting } = judge(wave)
-      yield* Effect.forEach(groups, (group) => writeLetters(group, suspects), {
+      yield* Effect.forEach(groups, writeLetters, {
         concurrency: "unbounded",
         discard: true
       })

@@ -45,14 +45,18 @@ interface Running {
 
 const nameOf = (present: Present): string => present.member.database.agent
 
-/** Where the consumer goes on in the source's log: as its store says, from the beginning if the log is a new one. */
+/** Where the consumer goes on in the source's log: where it was, or at the beginning if the log is a new one. */
 const openCursor = (consumer: Present, source: Present): Effect.Effect<Cursor, ReadError> => {
   const name = sourceOf(nameOf(source))
   const known = consumer.cursors.get(name)
-  if (known !== undefined) return Effect.succeed(known)
-  return Effect.map(consumer.member.database.read(Transaction.get(Cursors, { source: name })), (row) => {
-    const saved = Option.match(row, { onNone: () => 0, onSome: ({ seq }) => seq })
-    const cursor = { seq: saved > source.member.database.outbox.lastSeq() ? 0 : saved, saved }
+  const stored = known === undefined
+    ? Effect.map(consumer.member.database.read(Transaction.get(Cursors, { source: name })), (row) => {
+      const seq = Option.match(row, { onNone: () => 0, onSome: (cursor) => cursor.seq })
+      return { seq, saved: seq }
+    })
+    : Effect.succeed(known)
+  return Effect.map(stored, (cursor) => {
+    if (cursor.seq > source.member.database.outbox.lastSeq()) cursor.seq = 0
     consumer.cursors.set(name, cursor)
     return cursor
   })
@@ -101,11 +105,12 @@ const runLane = (
   /** Everything up to here was committed when the last signal came. */
   let horizon = 0
   let failures = 0
+  let opened: Cursor | undefined
 
   const round: Effect.Effect<void, DependencyAway | ReadError> = Effect.gen(function*() {
     yield* wake.await
     wake.unsafeClose()
-    const cursor = yield* openCursor(consumer, source)
+    const cursor = opened ??= yield* openCursor(consumer, source)
     const seen = horizon
     const limit = failures === 0 ? BATCH : 1
     const batch = yield* outbox.readAfter(cursor.seq, topics, limit)

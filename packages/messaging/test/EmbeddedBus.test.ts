@@ -2,9 +2,10 @@ import { assert, it } from "@effect/vitest"
 import { Cursors } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as EmbeddedBus from "@holdfast/messaging/EmbeddedBus"
-import { Effect, TestClock } from "effect"
+import { EventBus } from "@holdfast/messaging/EventBus"
+import { Effect, Exit, Scope, TestClock } from "effect"
 import { suite } from "./EventBusSuite.ts"
-import { enter, good, tell, temporaryDirectory, untilHeard } from "./Shop.ts"
+import { enter, good, open, tell, temporaryDirectory, Told, untilHeard, write } from "./Shop.ts"
 
 suite("embedded bus", EmbeddedBus.layer)
 
@@ -37,4 +38,36 @@ it.scoped("cursors are saved a second after they moved, so that a crash repeats 
       yield* ledger.database.read(Transaction.select(Cursors, { where: [["seq", ">", 0]] })),
       [{ source: "urn:ecom:agent:shop", seq: shop.database.outbox.lastSeq() }]
     )
+  }).pipe(Effect.provide(EmbeddedBus.layer)))
+
+it.scoped("a message whose transaction is open while its source is read is not skipped", () =>
+  Effect.gen(function*() {
+    const bus = yield* EventBus
+    const directory = yield* temporaryDirectory
+    const shop = yield* enter("shop", directory)
+    const ledger = yield* open("ledger", directory)
+    yield* tell(shop.database, [good("a", 0)])
+    const hold = yield* Effect.makeLatch(false)
+    const emitted = yield* Effect.makeLatch(false)
+    const slow = Effect.zipRight(Transaction.emit(Told, good("a", 1)), Effect.zipRight(emitted.open, hold.await))
+    const telling = yield* Effect.fork(write(shop.database, slow))
+    yield* emitted.await
+    yield* bus.join({ database: ledger.database, ...ledger.consumer })
+    yield* untilHeard(ledger.database, 1)
+    yield* hold.open
+    yield* telling
+    assert.deepStrictEqual(yield* untilHeard(ledger.database, 2), ["a0", "a1"])
+  }).pipe(Effect.provide(EmbeddedBus.layer)))
+
+it.scoped("a source that lost its file is heard from its new beginning", () =>
+  Effect.gen(function*() {
+    const ledger = yield* enter("ledger", yield* temporaryDirectory)
+    const scope = yield* Scope.make()
+    const shop = yield* Scope.extend(Effect.flatMap(temporaryDirectory, (lost) => enter("shop", lost)), scope)
+    yield* tell(shop.database, [good("a", 0), good("a", 1)])
+    yield* untilHeard(ledger.database, 2)
+    yield* Scope.close(scope, Exit.void)
+    const again = yield* enter("shop", yield* temporaryDirectory)
+    yield* tell(again.database, [good("a", 2)])
+    assert.deepStrictEqual(yield* untilHeard(ledger.database, 3), ["a0", "a1", "a2"])
   }).pipe(Effect.provide(EmbeddedBus.layer)))
