@@ -16,20 +16,16 @@ import * as Reservations from "./Reservations.ts"
 import { LedgerEntries, Reservations as ReservationTable, StockLevels } from "./Tables.ts"
 import * as Warehousing from "./Warehousing.ts"
 
-/** The reservation as the command left it, or the problem that tells why it is not as the caller wished. */
-const answering = (wished: Reservations.Answer["_tag"]) =>
-  Effect.flatMap((answer: Reservations.Answer) =>
-    Effect.gen(function*() {
-      if (answer._tag === "Refused") return yield* answer.reason
-      if (answer._tag === "Rejected") return yield* new InsufficientStock({ shortages: answer.shortages })
-      const { row } = answer.promise
-      if (answer._tag !== wished) {
-        return yield* new ReservationStateConflict({ reservationId: row.id, state: row.state })
-      }
-      yield* Reservations.announce(answer)
-      return Repository.toReservation(answer.promise)
-    })
-  )
+/** The reservation as the command left it; it is a conflict where the command found it at its end. */
+const answering = (wished: Reservations.Settled["_tag"]) => (answer: Reservations.Settled) =>
+  Effect.gen(function*() {
+    const { row } = answer.promise
+    if (answer._tag !== wished) {
+      return yield* new ReservationStateConflict({ reservationId: row.id, state: row.state })
+    }
+    yield* Reservations.announce(answer)
+    return Repository.toReservation(answer.promise)
+  })
 
 const optional = <A, B>(value: A | undefined, comparison: (value: A) => B): ReadonlyArray<B> =>
   value === undefined ? [] : [comparison(value)]
@@ -74,13 +70,21 @@ export const handlers = Handler.group(InventoryApi, {
     })
   ),
 
-  reserve: Handler.command(({ payload }) => answering("Confirmed")(Reservations.reserve(payload))),
-  commit: Handler.command(({ path }) => answering("Confirmed")(Reservations.commit({ reservationId: path.id }))),
+  reserve: Handler.command(({ payload }) =>
+    Effect.gen(function*() {
+      const answer = yield* Reservations.reserve(payload)
+      if (answer._tag === "Rejected") return yield* new InsufficientStock({ shortages: answer.shortages })
+      return yield* answering("Confirmed")(answer)
+    })
+  ),
+  commit: Handler.command(({ path }) =>
+    Effect.flatMap(Reservations.commit({ reservationId: path.id }), answering("Confirmed"))
+  ),
   extend: Handler.command(({ path, payload }) =>
-    answering("Confirmed")(Reservations.extend({ reservationId: path.id }, payload))
+    Effect.flatMap(Reservations.extend({ reservationId: path.id }, payload), answering("Confirmed"))
   ),
   release: Handler.command(({ path, payload }) =>
-    answering("Released")(Reservations.release({ reservationId: path.id }, payload))
+    Effect.flatMap(Reservations.release({ reservationId: path.id }, payload), answering("Released"))
   ),
   getReservation: Handler.query(({ path }) =>
     Effect.gen(function*() {

@@ -2,7 +2,6 @@ import { NotFound } from "@holdfast/contracts/Errors"
 import type { OrderId, ReservationId } from "@holdfast/contracts/Id"
 import { ReservationId as ReservationIdSchema } from "@holdfast/contracts/Id"
 import * as Instant from "@holdfast/contracts/Instant"
-import type { ReleaseExceedsReserved } from "@holdfast/contracts/InventoryErrors"
 import { ExtensionUsed, ReservationStateConflict } from "@holdfast/contracts/InventoryErrors"
 import * as Events from "@holdfast/contracts/InventoryEvents"
 import type { LineQuantity } from "@holdfast/contracts/Order"
@@ -23,33 +22,45 @@ import * as Repository from "./Repository.ts"
 import * as Stock from "./Stock.ts"
 import { ReservationLines, Reservations } from "./Tables.ts"
 
-/** Why a command on a reservation does nothing. */
-export type Refusal = NotFound | ReservationStateConflict | ExtensionUsed | ReleaseExceedsReserved
+// How a command on a reservation ends; HTTP and messages tell it each in their own way. A command that fails has written
+// nothing.
 
-/** How a command on a reservation ends; HTTP and messages tell it each in their own way. */
-export type Answer =
-  | { readonly _tag: "Confirmed"; readonly promise: Promise }
-  | { readonly _tag: "Rejected"; readonly orderId: OrderId; readonly shortages: ReadonlyArray<Shortage> }
-  | { readonly _tag: "Expired"; readonly promise: Promise }
-  | {
-    readonly _tag: "Released"
-    readonly promise: Promise
-    readonly lines: ReadonlyArray<LineQuantity>
-    readonly reason: string | undefined
-  }
-  | { readonly _tag: "Refused"; readonly reason: Refusal }
+interface Confirmed {
+  readonly _tag: "Confirmed"
+  readonly promise: Promise
+}
 
-const refused = (reason: Refusal): Answer => ({ _tag: "Refused", reason })
+interface Rejected {
+  readonly _tag: "Rejected"
+  readonly orderId: OrderId
+  readonly shortages: ReadonlyArray<Shortage>
+}
 
-const conflict = (row: ReservationRow): Answer =>
-  refused(new ReservationStateConflict({ reservationId: row.id, state: row.state }))
+interface Expired {
+  readonly _tag: "Expired"
+  readonly promise: Promise
+}
 
-const released = (promise: Promise, lines: ReadonlyArray<LineQuantity>, reason?: string): Answer => ({
+interface Released {
+  readonly _tag: "Released"
+  readonly promise: Promise
+  readonly lines: ReadonlyArray<LineQuantity>
+  readonly reason: string | undefined
+}
+
+/** A command that found its reservation. */
+export type Settled = Confirmed | Expired | Released
+
+const confirmed = (promise: Promise): Confirmed => ({ _tag: "Confirmed", promise })
+
+const released = (promise: Promise, lines: ReadonlyArray<LineQuantity>, reason?: string): Released => ({
   _tag: "Released",
   promise,
   lines,
   reason
 })
+
+const conflict = (row: ReservationRow) => new ReservationStateConflict({ reservationId: row.id, state: row.state })
 
 /** The ledger's name of what a version of a reservation did. */
 const causeOf = (row: ReservationRow, reason?: string): Movement.MovementCause => ({
@@ -59,9 +70,9 @@ const causeOf = (row: ReservationRow, reason?: string): Movement.MovementCause =
 })
 
 /** The answer to a step that the reservation's state does not allow. */
-const answerOfState = (promise: Promise): Answer => {
-  if (promise.row.state === "expired") return { _tag: "Expired", promise }
-  if (promise.row.state === "released") return released(promise, [])
+const answerOfState = (promise: Promise): Effect.Effect<Expired | Released, ReservationStateConflict> => {
+  if (promise.row.state === "expired") return Effect.succeed({ _tag: "Expired", promise })
+  if (promise.row.state === "released") return Effect.succeed(released(promise, []))
   return conflict(promise.row)
 }
 
@@ -93,8 +104,7 @@ const hold = (request: ReservationRequest, expired: ReservationRow | undefined) 
     const levels = yield* Repository.levelsOf(request.lines.map((line) => line.sku))
     const { lines, shortages } = allocate(request.lines, levels, request.allowSplit ?? true)
     if (lines.length === 0 || (shortages.length > 0 && request.partial !== true)) {
-      const answer: Answer = { _tag: "Rejected", orderId: request.orderId, shortages }
-      return answer
+      return { _tag: "Rejected", orderId: request.orderId, shortages } satisfies Rejected
     }
     const ttlSeconds = request.ttlSeconds ?? defaultTtlSeconds
     const held = {
@@ -119,14 +129,10 @@ const hold = (request: ReservationRequest, expired: ReservationRow | undefined) 
       : yield* tx.update(Reservations, { id: expired.id }, (before) => ({ ...before, ...held }))
     yield* Repository.insertLines(row.id, lines)
     yield* moveStock("reserve", lines, causeOf(row), levels)
-    const answer: Answer = {
-      _tag: "Confirmed",
-      promise: {
-        row,
-        lines: lines.map((line, position) => ({ ...line, reservationId: row.id, position, consumed: 0 }))
-      }
-    }
-    return answer
+    return confirmed({
+      row,
+      lines: lines.map((line, position) => ({ ...line, reservationId: row.id, position, consumed: 0 }))
+    })
   })
 
 /**
@@ -139,11 +145,11 @@ export const reserve = (request: ReservationRequest) =>
     const row = standing(request, rows)
     if (row === undefined && request.reservationId !== undefined) {
       const other = yield* Repository.findReservation(request.reservationId)
-      if (Option.isSome(other)) return conflict(other.value)
+      if (Option.isSome(other)) return yield* conflict(other.value)
     }
     if (row === undefined || ReservationState.next(row.state, "reserve") === "held") return yield* hold(request, row)
     const promise = yield* Repository.withLines(row)
-    return row.state === "released" ? released(promise, []) : { _tag: "Confirmed", promise } satisfies Answer
+    return row.state === "released" ? released(promise, []) : confirmed(promise)
   })
 
 /** The order is named by commands, not by paths: a reservation of another order is as good as unknown. */
@@ -153,7 +159,7 @@ const find = (id: ReservationId, orderId: OrderId | undefined) =>
     Option.filter((row) => orderId === undefined || row.orderId === orderId)
   )
 
-const unknown = (id: ReservationId): Answer => refused(new NotFound({ resource: "reservation", id }))
+const unknown = (id: ReservationId) => new NotFound({ resource: "reservation", id })
 
 /** Who a command speaks of. */
 export interface Target {
@@ -165,44 +171,42 @@ export interface Target {
 export const commit = (target: Target) =>
   Effect.gen(function*() {
     const found = yield* find(target.reservationId, target.orderId)
-    if (Option.isNone(found)) return unknown(target.reservationId)
+    if (Option.isNone(found)) return yield* unknown(target.reservationId)
     const promise = yield* Repository.withLines(found.value)
     const state = ReservationState.next(promise.row.state, "commit")
-    if (state === undefined) return answerOfState(promise)
-    if (state === promise.row.state) return { _tag: "Confirmed", promise } satisfies Answer
+    if (state === undefined) return yield* answerOfState(promise)
+    if (state === promise.row.state) return confirmed(promise)
     const now = yield* Transaction.now
     const row = yield* Transaction.update(
       Reservations,
       { id: promise.row.id },
       (before) => ({ ...before, state, expiresAt: null, updatedAt: now })
     )
-    return { _tag: "Confirmed", promise: { ...promise, row } } satisfies Answer
+    return confirmed({ ...promise, row })
   })
 
 /** A held reservation expires later. */
 export const extend = (target: Target, request: ExtendRequest) =>
   Effect.gen(function*() {
     const found = yield* find(target.reservationId, target.orderId)
-    if (Option.isNone(found)) return unknown(target.reservationId)
+    if (Option.isNone(found)) return yield* unknown(target.reservationId)
     const promise = yield* Repository.withLines(found.value)
-    if (ReservationState.next(promise.row.state, "extend") === undefined) return answerOfState(promise)
+    if (ReservationState.next(promise.row.state, "extend") === undefined) return yield* answerOfState(promise)
     const now = yield* Transaction.now
     const { expiresAt } = promise.row
     const until = Extension.extend(promise.row, now, request.ttlSeconds, request.reason === reviewReason)
     if (until === undefined) {
-      return refused(
-        new ExtensionUsed({
-          reservationId: promise.row.id,
-          ...(expiresAt === null ? {} : { expiresAt: Instant.fromMillis(expiresAt) })
-        })
-      )
+      return yield* new ExtensionUsed({
+        reservationId: promise.row.id,
+        ...(expiresAt === null ? {} : { expiresAt: Instant.fromMillis(expiresAt) })
+      })
     }
     const row = yield* Transaction.update(
       Reservations,
       { id: promise.row.id },
       (before) => ({ ...before, expiresAt: until, extensions: before.extensions + 1, updatedAt: now })
     )
-    return { _tag: "Confirmed", promise: { ...promise, row } } satisfies Answer
+    return confirmed({ ...promise, row })
   })
 
 /** Remembers a release that came before its reserve. */
@@ -259,12 +263,12 @@ export const release = (target: Target, request: ReleaseRequest) =>
     const found = yield* find(reservationId, orderId)
     if (Option.isNone(found)) {
       const foreign = Option.isSome(yield* Repository.findReservation(reservationId))
-      if (orderId === undefined || foreign || request.lines !== undefined) return unknown(reservationId)
+      if (orderId === undefined || foreign || request.lines !== undefined) return yield* unknown(reservationId)
       return yield* releaseUnknown(reservationId, orderId, request.reason)
     }
     const promise = yield* Repository.withLines(found.value)
     const { row } = promise
-    if (ReservationState.next(row.state, "release") === undefined) return conflict(row)
+    if (ReservationState.next(row.state, "release") === undefined) return yield* conflict(row)
     if (!ReservationState.isOpen(row.state)) {
       const ended = row.state === "expired" ? yield* end(row, "released") : row
       return released({ ...promise, row: ended }, [], request.reason)
@@ -272,7 +276,7 @@ export const release = (target: Target, request: ReleaseRequest) =>
     const back = request.lines === undefined
       ? Either.right(GivingBack.openLines(promise.lines))
       : GivingBack.giveBack(row.id, promise.lines, request.lines)
-    if (Either.isLeft(back)) return refused(back.left)
+    if (Either.isLeft(back)) return yield* back.left
     const whole = request.lines === undefined && promise.lines.every((line) => line.consumed === 0)
     const after = whole
       ? { row: yield* end(row, "released"), lines: promise.lines }
@@ -320,8 +324,8 @@ export const expire = Effect.gen(function*() {
   yield* Stock.move(levels, movements)
 })
 
-/** Tells how a command ended; a refusal is told by the caller, who knows the command. */
-export const announce = (answer: Answer) =>
+/** Tells how a command ended. */
+export const announce = (answer: Settled | Rejected) =>
   Effect.gen(function*() {
     const tx = yield* Transaction.Transaction
     switch (answer._tag) {
@@ -350,7 +354,5 @@ export const announce = (answer: Answer) =>
           ...(answer.reason === undefined ? {} : { reason: answer.reason })
         })
       }
-      case "Refused":
-        return undefined
     }
   })
