@@ -1,0 +1,45 @@
+import * as Command from "@effect/cli/Command"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as HealthCommand from "./HealthCommand.ts"
+import * as ReplayCommand from "./ReplayCommand.ts"
+import * as StartCommand from "./StartCommand.ts"
+
+const holdfast = Command.make("holdfast").pipe(
+  Command.withDescription(
+    "Commerce agents that keep working, and lose nothing, when what they depend on does not.\n\n" +
+      "Run a command with --help for its options and examples."
+  ),
+  Command.withSubcommands([StartCommand.command, HealthCommand.command, ReplayCommand.command])
+)
+
+const run = Command.run(holdfast, { name: "Holdfast", version: "0.1.0" })
+
+/** One line for what a user can mend; the cause in full for what is a bug of ours. */
+const explain = (cause: Cause.Cause<unknown>): string | undefined => {
+  if (Cause.isInterruptedOnly(cause)) return undefined
+  const error = Cause.squash(cause)
+  // Wrong arguments have been explained by the command line itself.
+  if (ValidationError.isValidationError(error)) return undefined
+  if (Cause.defects(cause).length > 0 || typeof error !== "object" || error === null) return Cause.pretty(cause)
+  if ("detail" in error) {
+    const where = "url" in error ? `no agents answer at ${String(error.url)} (start them with npm start): ` : ""
+    const what = "request" in error ? `${String(error.request)}: ` : ""
+    return `${where}${what}${String(error.detail)}`
+  }
+  return "message" in error && error.message !== "" ? String(error.message) : Cause.pretty(cause)
+}
+
+run(process.argv).pipe(
+  Effect.tapErrorCause((cause) =>
+    Effect.sync(() => {
+      const line = explain(cause)
+      if (line !== undefined) process.stderr.write(`holdfast: ${line}\n`)
+    })
+  ),
+  Effect.provide(NodeContext.layer),
+  NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true })
+)
