@@ -180,7 +180,7 @@ describe("against the reference model", () => {
     fc.assert(
       fc.property(
         config,
-        fc.array(command, { minLength: 20, maxLength: 120 }),
+        fc.array(command, { minLength: 20, maxLength: 120, size: "max" }),
         (config, commands) => conforms(config, commands, reached)
       ),
       { numRuns: traces }

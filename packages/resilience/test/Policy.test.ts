@@ -457,13 +457,16 @@ describe("a policy without sense is refused when it is built", () => {
 })
 
 type Move =
-  | { readonly _tag: "call" }
+  | { readonly _tag: "call" | "goodCall" | "badCall" }
   | { readonly _tag: "advance"; readonly ms: number }
   | { readonly _tag: "answer" | "fail" | "refuse" | "interrupt"; readonly which: number }
   | { readonly _tag: "answerAll" | "failAll" }
 
 const move: fc.Arbitrary<Move> = fc.oneof(
-  { weight: 6, arbitrary: fc.constant({ _tag: "call" as const }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ _tag: fc.constantFrom("call" as const, "goodCall" as const, "badCall" as const) })
+  },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -502,22 +505,22 @@ const live = async ({ guard }: Way, moves: ReadonlyArray<Move>, reached: Map<str
   const peer = new Peer()
   const open = new Set<(typeof peer.calls)[number]>()
   const callers: Array<{ readonly fiber: Fiber.RuntimeFiber<number, unknown>; readonly until: number }> = []
-  let probing = 0
+  const probesOf = new Map<object, number>()
 
   const call = async (): Promise<number> => {
-    const probe = policy.breaker.status.current().state === "half_open"
     const era = policy.breaker.status.current()
-    if (probe) {
+    const count = (by: number) => probesOf.set(era, (probesOf.get(era) ?? 0) + by)
+    if (era.state === "half_open") {
       reach("probe")
-      probing++
-      assert.strictEqual(probing, 1, "two probes at once")
+      count(1)
+      assert.strictEqual(probesOf.get(era), 1, "two probes at once")
     }
     const answer = peer.call()
     const mine = peer.calls.at(-1)
     if (mine !== undefined) open.add(mine)
     const ended = () => {
       if (mine !== undefined) open.delete(mine)
-      if (probe && policy.breaker.status.current() === era) probing--
+      count(-1)
     }
     return answer.then((value) => {
       ended()
@@ -533,11 +536,6 @@ const live = async ({ guard }: Way, moves: ReadonlyArray<Move>, reached: Map<str
     const now = policy.breaker.status.current()
     if (now !== status) {
       reach(now.reason)
-      probing = now.state === "half_open" && status.state === "half_open"
-        ? probing
-        : now.state === "half_open"
-        ? probing
-        : 0
       status = now
     }
     const stats = policy.stats()
@@ -551,8 +549,16 @@ const live = async ({ guard }: Way, moves: ReadonlyArray<Move>, reached: Map<str
   for (const step of moves) {
     switch (step._tag) {
       case "call":
+      case "goodCall":
+      case "badCall": {
+        const before = peer.calls.length
         callers.push({ fiber: fork(guard(policy, call)), until: clock.now + 10_000 })
+        await turn()
+        const made = peer.calls[before]
+        if (step._tag === "goodCall") made?.answer(1)
+        if (step._tag === "badCall") made?.fail(new Down({}))
         break
+      }
       case "advance":
         await clock.advance(step.ms)
         break
@@ -608,7 +614,10 @@ describe("under random traces of calls, answers, failures, interruptions and tim
     it(`a guarded ${way.name} never exceeds its limits, never hangs, is never stuck (${traces} traces)`, async () => {
       const reached = new Map<string, number>()
       await fc.assert(
-        fc.asyncProperty(fc.array(move, { minLength: 10, maxLength: 60 }), (moves) => live(way, moves, reached)),
+        fc.asyncProperty(
+          fc.array(move, { minLength: 20, maxLength: 100, size: "max" }),
+          (moves) => live(way, moves, reached)
+        ),
         { numRuns: traces }
       )
       const everywhere = [
