@@ -151,4 +151,15 @@ export const PaymentApi = HttpApiGroup.make("payment")
         "The raw body is checked against its signature, stored and acknowledged, and handled after that. An event that was stored before changes nothing."
       )
   )
+  .add(
+    HttpApiEndpoint.post("completeChallenge", "/sandbox/challenges/:id/complete")
+      .setPath(byId)
+      .setPayload(Schema.Struct({ outcome: Schema.Literal("authenticated", "failed") }))
+      .addSuccess(Schema.Struct({ completed: Schema.Boolean }))
+      .annotate(Summary, "Sandbox: finish a payment's 3-D Secure challenge as the customer")
+      .annotate(
+        Description,
+        "Changes the sandbox gateway only; the payment hears of it by a webhook. Not found when the payment has no challenge, or the gateway is a real one."
+      )
+  )
   .addError(Common)
