@@ -7,13 +7,19 @@ import * as Effect from "effect/Effect"
 import * as HealthCommand from "./HealthCommand.ts"
 import * as ReplayCommand from "./ReplayCommand.ts"
 import * as StartCommand from "./StartCommand.ts"
+import * as VerifyCommand from "./VerifyCommand.ts"
 
 const holdfast = Command.make("holdfast").pipe(
   Command.withDescription(
     "Commerce agents that keep working, and lose nothing, when what they depend on does not.\n\n" +
       "Run a command with --help for its options and examples."
   ),
-  Command.withSubcommands([StartCommand.command, HealthCommand.command, ReplayCommand.command])
+  Command.withSubcommands([
+    StartCommand.command,
+    HealthCommand.command,
+    ReplayCommand.command,
+    VerifyCommand.command
+  ])
 )
 
 const run = Command.run(holdfast, { name: "Holdfast", version: "0.1.0" })

@@ -25,6 +25,7 @@ import { makeWriterState, SqliteTransaction } from "./SqliteTransaction.ts"
 import type { ExecuteError } from "./StoreError.ts"
 import { OperationIdReused, OutcomeUnknown, StoreUnavailable } from "./StoreError.ts"
 import * as SystemTables from "./SystemTables.ts"
+import type { ReaderShape } from "./Transaction.ts"
 import { Reader, Transaction } from "./Transaction.ts"
 
 /**
@@ -381,4 +382,20 @@ export const layerTemporary = (options: Omit<Options, "directory">): Layer.Layer
       ),
       (directory) => make({ ...options, directory })
     )
+  )
+
+/**
+ * Reads an agent's store without running the agent, also while another process runs it: for verification and reports.
+ *
+ * @category constructors
+ */
+export const reader = (
+  options: Pick<Options, "agent" | "directory">
+): Effect.Effect<ReaderShape, StoreUnavailable, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      guard(() => openReader(join(options.directory, `${options.agent}.sqlite`))),
+      (connection) => Effect.sync(() => connection.close())
+    ),
+    (connection) => SqliteReader.make(new SqliteReader.Statements(connection))
   )

@@ -1,0 +1,186 @@
+import type { Agent } from "@holdfast/agent/Agent"
+import { sourceOf } from "@holdfast/contracts/Envelope"
+import * as Sqlite from "@holdfast/database/Sqlite"
+import type { ReadError } from "@holdfast/database/StoreError"
+import type { ReaderShape } from "@holdfast/database/Transaction"
+import * as Effect from "effect/Effect"
+import { createHash } from "node:crypto"
+import * as Facts from "./Facts.ts"
+import type { Finding } from "./Finding.ts"
+import * as Invariants from "./Invariants.ts"
+
+/**
+ * What verification found, and the figures by which two runs are compared. Money in minor units.
+ *
+ * @category models
+ */
+export interface Verification {
+  readonly findings: ReadonlyArray<Finding>
+  readonly orders: ReadonlyArray<{
+    readonly state: string
+    readonly reason: string | null
+    readonly currency: string
+    readonly orders: number
+    readonly grand: number
+  }>
+  readonly money: ReadonlyArray<{
+    readonly currency: string
+    readonly authorized: number
+    readonly voided: number
+    readonly captured: number
+    readonly refunded: number
+    /** Authorised and not given back: what confirmed orders are worth. */
+    readonly held: number
+  }>
+  readonly stock: { readonly onHand: number; readonly reserved: number; readonly ledgerRows: number }
+  readonly unfinishedSagas: number
+  readonly undelivered: number
+  /** SHA-256 over the orders' business content; equal for two runs that ended alike. */
+  readonly digest: string
+}
+
+/** Names the content of orders and nothing that differs from run to run: no ids of ours, no times of ours. */
+const digestOf = (orders: ReadonlyArray<Facts.Order>, lines: ReadonlyArray<Facts.Line>): string => {
+  const linesOf = new Map<string, Array<unknown>>()
+  for (const { discount, line_total, order_id, qty, qty_cancelled, sku, unit_price } of lines) {
+    const own = linesOf.get(order_id) ?? []
+    own.push([sku, qty, unit_price, discount, line_total, qty_cancelled])
+    linesOf.set(order_id, own)
+  }
+  const contents = orders.map((order) =>
+    JSON.stringify([
+      order.channel,
+      order.external_ref ?? order.id,
+      order.currency,
+      [order.items, order.discount, order.shipping, order.fees, order.tax, order.grand],
+      order.state,
+      order.cancel_reason,
+      linesOf.get(order.id) ?? []
+    ])
+  )
+  return createHash("sha256").update(contents.sort().join("\n")).digest("hex")
+}
+
+const summed = <A, K extends string>(
+  items: ReadonlyArray<A>,
+  key: (item: A) => K,
+  start: (item: A) => Record<string, number>,
+  add: (item: A) => Record<string, number>
+): ReadonlyMap<K, { readonly first: A; readonly sums: Record<string, number> }> => {
+  const groups = new Map<K, { readonly first: A; readonly sums: Record<string, number> }>()
+  for (const item of items) {
+    const group = groups.get(key(item)) ?? { first: item, sums: start(item) }
+    for (const [name, value] of Object.entries(add(item))) group.sums[name] = (group.sums[name] ?? 0) + value
+    groups.set(key(item), group)
+  }
+  return groups
+}
+
+const subscriptionsOf = (agent: Agent): ReadonlySet<string> =>
+  new Set([...agent.subscriptions, ...agent.parts.flatMap((part) => part.subscriptions)].map(({ type }) => type))
+
+const topicsOf = (agent: Agent): ReadonlyArray<string> => [
+  ...new Set([...agent.subscriptions, ...agent.parts.flatMap((part) => part.subscriptions)].map(({ topic }) => topic))
+]
+
+/** Messages between the agents that have not been handled. */
+const undelivered = (
+  agents: ReadonlyArray<Agent>,
+  readers: ReadonlyMap<string, ReaderShape>
+): Effect.Effect<ReadonlyArray<Finding>, ReadError> =>
+  Effect.map(
+    Effect.forEach(agents, (consumer) =>
+      Effect.gen(function*() {
+        const own = readers.get(consumer.name)
+        const topics = topicsOf(consumer)
+        if (own === undefined || topics.length === 0) return []
+        const types = subscriptionsOf(consumer)
+        const cursors = new Map((yield* Facts.cursors(own)).map(({ seq, source }) => [source, seq]))
+        return yield* Effect.forEach([...readers], ([source, reader]) =>
+          Effect.map(
+            Facts.outboxAfter(reader, cursors.get(sourceOf(source)) ?? cursors.get(source) ?? 0, topics),
+            (pending) => Invariants.undelivered(source, consumer.name, pending.filter(({ type }) => types.has(type)))
+          ))
+      })),
+    (found) => found.flat(2)
+  )
+
+/**
+ * Reads every agent's store and checks what must hold within and across them. Meant for a shop at rest: what is under way
+ * shows as unfinished.
+ *
+ * @category running
+ */
+export const run = (
+  agents: ReadonlyArray<Agent>,
+  directory: string
+): Effect.Effect<Verification, ReadError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const readers = new Map(
+      yield* Effect.forEach(agents, ({ name }) =>
+        Effect.map(Sqlite.reader({ agent: name, directory }), (reader) => [name, reader] as const))
+    )
+    const of = <A>(name: string, read: (reader: ReaderShape) => Effect.Effect<ReadonlyArray<A>, ReadError>) => {
+      const reader = readers.get(name)
+      return reader === undefined ? Effect.succeed<ReadonlyArray<A>>([]) : read(reader)
+    }
+    const orders = yield* of("order", Facts.orders)
+    const lines = yield* of("order", Facts.lines)
+    const payments = yield* of("payment", Facts.payments)
+    const ledger = yield* of("payment", Facts.ledgerSums)
+    const levels = yield* of("inventory", Facts.levels)
+    const promised = yield* of("inventory", Facts.promises)
+    const inventory = readers.get("inventory")
+    const stock = inventory === undefined
+      ? { on_hand: 0, reserved: 0, ledger_rows: 0 }
+      : yield* Facts.stockTotals(inventory)
+    const unfinished = (yield* Effect.forEach([...readers], ([name, reader]) =>
+      Effect.zipWith(
+        Facts.unfinishedSagas(reader),
+        Facts.unsettledLetters(reader),
+        (sagas, letters) =>
+          Invariants.unfinished(name, sagas, letters)
+      ))).flat()
+    const waiting = yield* undelivered(agents, readers)
+    const orderGroups = summed(
+      orders,
+      (order) => `${order.state} ${order.cancel_reason ?? ""} ${order.currency}`,
+      () => ({}),
+      ({ grand }) => ({ orders: 1, grand })
+    )
+    const moneyGroups = summed(
+      payments,
+      (payment) => payment.currency,
+      () => ({}),
+      ({ authorized, captured, refunded, voided }) => ({ authorized, captured, refunded, voided })
+    )
+    return {
+      findings: [
+        ...Invariants.orders(orders, lines),
+        ...Invariants.money(orders, payments, ledger),
+        ...Invariants.stock(levels),
+        ...Invariants.promises(orders, lines, promised),
+        ...unfinished,
+        ...waiting
+      ],
+      orders: [...orderGroups.values()].map(({ first, sums }) => ({
+        state: first.state,
+        reason: first.cancel_reason,
+        currency: first.currency,
+        orders: sums["orders"] ?? 0,
+        grand: sums["grand"] ?? 0
+      })),
+      money: [...moneyGroups].map(([currency, { sums }]) => ({
+        currency,
+        authorized: sums["authorized"] ?? 0,
+        voided: sums["voided"] ?? 0,
+        captured: sums["captured"] ?? 0,
+        refunded: sums["refunded"] ?? 0,
+        held: (sums["authorized"] ?? 0) - (sums["voided"] ?? 0) - (sums["refunded"] ?? 0)
+      })),
+      stock: { onHand: stock.on_hand, reserved: stock.reserved, ledgerRows: stock.ledger_rows },
+      unfinishedSagas: unfinished.filter(({ rule }) => rule === "saga").length,
+      undelivered: waiting.length,
+      digest: digestOf(orders, lines)
+    }
+  }))
