@@ -3,6 +3,8 @@ import { type Envelope, sourceOf } from "@holdfast/contracts/Envelope"
 import { DeadLettered } from "@holdfast/contracts/SystemEvents"
 import * as CloudEvents from "@holdfast/messaging/CloudEvents"
 import * as DeadLetters from "@holdfast/messaging/DeadLetters"
+import { Unprocessable } from "@holdfast/messaging/DeliveryError"
+import * as Subscription from "@holdfast/messaging/Subscription"
 import { Clock, Effect, Exit, Scope, TestClock } from "effect"
 import {
   good,
@@ -12,6 +14,7 @@ import {
   temporaryDirectory,
   type TestAgent,
   Told,
+  turns,
   until,
   untilHeard,
   write
@@ -39,10 +42,6 @@ const letters = (agent: TestAgent) =>
   )
 
 const ledger = Effect.flatMap(temporaryDirectory, (directory) => open("ledger", directory))
-
-/** Lets the real event loop turn, under a clock that stands still. */
-const turns = (amount: number) =>
-  Effect.repeatN(Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void))), amount)
 
 it.scoped("a batch takes few transactions", () =>
   Effect.gen(function*() {
@@ -228,7 +227,44 @@ it.scoped("unknown fields are ignored; what cannot be decoded is a dead letter a
 
 it.scoped("a dead letter about a dead letter is not announced again", () =>
   Effect.gen(function*() {
-    const agent = yield* ledger
-    yield* agent.consumer.deliver([{ ...envelope(good("a", 0)), type: DeadLettered.type }])
+    const directory = yield* temporaryDirectory
+    const agent = yield* open("ledger", directory, [
+      Subscription.on(DeadLettered, () => new Unprocessable({ code: "never", detail: "" }))
+    ])
+    const data = { agent: "shop", topic: "t", eventId: "e", error: "x" }
+    yield* agent.consumer.deliver([{ ...envelope(good("a", 0)), type: DeadLettered.type, data }])
+    assert.deepStrictEqual(yield* letters(agent), ["a0 open"])
     assert.deepStrictEqual(yield* agent.database.outbox.readAfter(0, [DeadLettered.topic], 10), [])
+  }))
+
+it.scoped("a batch may hold a message twice", () =>
+  Effect.gen(function*() {
+    const agent = yield* ledger
+    const batch = [envelope(early("a", 0)), envelope({ key: "b", n: 0, effect: "refused" }), envelope(good("c", 0))]
+    yield* agent.consumer.deliver([...batch, ...batch])
+    assert.deepStrictEqual(yield* letters(agent), ["a0 parked", "b0 open"])
+    assert.deepStrictEqual(yield* heard(agent.database), ["c0"])
+  }))
+
+it.scoped("a message is not parked without the one it follows", () =>
+  Effect.gen(function*() {
+    const agent = yield* ledger
+    const batch = [envelope(early("a", 0)), envelope(good("a", 1))]
+    agent.faults.refuseOnce = "letter:ledger:urn:ecom:agent:shop:evt_a0"
+    assert.isTrue(Exit.isFailure(yield* Effect.exit(agent.consumer.deliver(batch))))
+    assert.deepStrictEqual(yield* letters(agent), [])
+    yield* agent.consumer.deliver(batch)
+    yield* makeReady(agent.database, "a")
+    yield* TestClock.adjust("1 second")
+    assert.deepStrictEqual(yield* untilHeard(agent.database, 2), ["a0", "a1"])
+  }))
+
+it.scoped("a parked message that was handled elsewhere meanwhile is not handled again, and its followers go on", () =>
+  Effect.gen(function*() {
+    const agent = yield* ledger
+    yield* agent.consumer.deliver([envelope(early("a", 0)), envelope(good("a", 1))])
+    yield* write(agent.database, Effect.void, { id: "msg:ledger:urn:ecom:agent:shop:evt_a0", fingerprint: Told.type })
+    yield* TestClock.adjust("1 second")
+    assert.deepStrictEqual(yield* untilHeard(agent.database, 1), ["a1"])
+    assert.deepStrictEqual(yield* letters(agent), [])
   }))

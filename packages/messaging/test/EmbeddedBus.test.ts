@@ -5,7 +5,7 @@ import * as EmbeddedBus from "@holdfast/messaging/EmbeddedBus"
 import { EventBus } from "@holdfast/messaging/EventBus"
 import { Effect, Exit, Scope, TestClock } from "effect"
 import { suite } from "./EventBusSuite.ts"
-import { enter, good, open, tell, temporaryDirectory, Told, untilHeard, write } from "./Shop.ts"
+import { enter, good, open, tell, temporaryDirectory, Told, turns, untilHeard, write } from "./Shop.ts"
 
 suite("embedded bus", EmbeddedBus.layer)
 
@@ -31,9 +31,7 @@ it.scoped("cursors are saved a second after they moved, so that a crash repeats 
     yield* untilHeard(ledger.database, 1)
     const before = ledger.database.stats.transactions
     yield* TestClock.adjust("1 second")
-    yield* Effect.repeat(Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void))), {
-      until: () => ledger.database.stats.transactions > before
-    })
+    yield* Effect.repeat(turns(1), { until: () => ledger.database.stats.transactions > before })
     assert.deepStrictEqual(
       yield* ledger.database.read(Transaction.select(Cursors, { where: [["seq", ">", 0]] })),
       [{ source: "urn:ecom:agent:shop", seq: shop.database.outbox.lastSeq() }]
@@ -65,7 +63,8 @@ it.scoped("a source that lost its file is heard from its new beginning", () =>
     const scope = yield* Scope.make()
     const shop = yield* Scope.extend(Effect.flatMap(temporaryDirectory, (lost) => enter("shop", lost)), scope)
     yield* tell(shop.database, [good("a", 0), good("a", 1)])
-    yield* untilHeard(ledger.database, 2)
+    const { lanes } = yield* EventBus
+    yield* Effect.repeat(turns(1), { until: () => lanes().every((lane) => lane.lag === 0) })
     yield* Scope.close(scope, Exit.void)
     const again = yield* enter("shop", yield* temporaryDirectory)
     yield* tell(again.database, [good("a", 2)])

@@ -78,13 +78,15 @@ let count = 0
 /** Runs an operation of its own. */
 export const write = <A, E>(
   database: DatabaseShape,
-  handler: Effect.Effect<A, E, Transaction.Transaction | Transaction.Reader>
+  handler: Effect.Effect<A, E, Transaction.Transaction | Transaction.Reader>,
+  { fingerprint = "", id = `test:${process.pid}:${count++}` }: { readonly id?: string; readonly fingerprint?: string } =
+    {}
 ) =>
   database.execute({
-    id: `test:${process.pid}:${count++}`,
+    id,
     command: "test",
     writeClass: "mergeable",
-    fingerprint: "",
+    fingerprint,
     cause: { correlationId: "correlation", causationId: "causation" },
     keepMillis: 60_000,
     handler,
@@ -129,6 +131,10 @@ export const until = <A, E, R>(
 export const untilHeard = (database: DatabaseShape, amount: number) =>
   until(database, heard(database), (all) => all.length >= amount)
 
+/** Lets the event loop turn, whatever the clock. */
+export const turns = (amount: number) =>
+  Effect.repeatN(Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void))), amount)
+
 export const temporaryDirectory = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "holdfast-messaging-"))),
   (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
@@ -139,6 +145,8 @@ export interface Faults {
   mode: "none" | "away" | "answers-lost"
   /** The key of a message whose handler finds the store broken, once: its whole transaction is undone. */
   breakOnce: string | undefined
+  /** Part of the id of an operation that the store refuses late, once. */
+  refuseOnce: string | undefined
 }
 
 const away = new StoreUnavailable({ reason: "lost", detail: "the store is away" })
@@ -149,6 +157,10 @@ const faulty = (database: DatabaseShape, faults: Faults): DatabaseShape => ({
   execute: <A, E, R>(operation: Operation<A, E, R>) =>
     Effect.suspend((): ReturnType<typeof database.execute<A, E, R>> => {
       if (faults.mode === "away") return Effect.fail(away)
+      if (faults.refuseOnce !== undefined && operation.id.includes(faults.refuseOnce)) {
+        faults.refuseOnce = undefined
+        return Effect.zipRight(turns(20), Effect.fail(away))
+      }
       if (faults.breakOnce !== undefined && operation.id.includes(faults.breakOnce)) {
         faults.breakOnce = undefined
         const handler = Effect.zipLeft(operation.handler, Effect.fail(away))
@@ -168,12 +180,16 @@ export interface TestAgent {
 }
 
 /** An agent's store and consumer, without a bus. */
-export const open = (name: string, directory: string): Effect.Effect<TestAgent, StoreUnavailable, Scope.Scope> =>
+export const open = (
+  name: string,
+  directory: string,
+  subscriptions: ReadonlyArray<Subscription.Subscription<Transaction.Transaction | Transaction.Reader>> = hearing
+): Effect.Effect<TestAgent, StoreUnavailable, Scope.Scope> =>
   Effect.gen(function*() {
-    const faults: Faults = { mode: "none", breakOnce: undefined }
+    const faults: Faults = { mode: "none", breakOnce: undefined, refuseOnce: undefined }
     const context = yield* Layer.build(Sqlite.layer({ agent: name, directory, migrations }))
     const database = Context.get(context, Database)
-    const consumer = yield* Effect.provideService(Consumer.make(hearing), Database, faulty(database, faults))
+    const consumer = yield* Effect.provideService(Consumer.make(subscriptions), Database, faulty(database, faults))
     return { database, consumer, faults }
   })
 
