@@ -55,6 +55,15 @@ const SWEEP = "1 second"
 /** Deadlines handled in one sweep. */
 const SWEEP_LIMIT = 100
 
+/**
+ * No deadline counts as missed before the agent has been awake so long, in milliseconds: while it was down or stalled the
+ * answers came in, and wait to be heard.
+ */
+const CATCH_UP_MILLIS = 10_000
+
+/** An agent that did not look for so long was not awake. */
+const STALL_MILLIS = 3_000
+
 /** Who asks a peer about a saga keeps others from asking for this long, in milliseconds. */
 const LEASE_MILLIS = 10_000
 
@@ -261,9 +270,16 @@ export const make = <Data, I, Action, R>(
       ))
     })
 
+  /** Since when each store's agent has been awake, and when it last looked. */
+  const awake = new WeakMap<DatabaseShape, { readonly since: number; readonly last: number }>()
+
   const sweep: Effect.Effect<void, WriteError | ExecuteError, R | Peer | Database> = Effect.gen(function*() {
     const database = yield* Database
     const now = yield* Clock.currentTimeMillis
+    const before = awake.get(database)
+    const since = before === undefined || now - before.last > STALL_MILLIS ? now : before.since
+    awake.set(database, { since, last: now })
+    if (now - since < CATCH_UP_MILLIS) return
     const due = yield* database.read(Transaction.select(Sagas, {
       where: [["type", "=", definition.type], ["deadlineAt", "<=", now]],
       orderBy: [["deadlineAt", "asc"]],
@@ -271,6 +287,7 @@ export const make = <Data, I, Action, R>(
     }))
     const free = due.filter((row) => row.leaseUntil === null || row.leaseUntil < now)
     yield* Effect.forEach(free, (row) => overdue(database, row), { concurrency: 16, discard: true })
+    awake.set(database, { since, last: yield* Clock.currentTimeMillis })
   })
 
   return {

@@ -406,12 +406,18 @@ export const move = <Data, Action>(
 ): Advance<Data, Action> | undefined =>
   isEnded(instance.state) || instance.undoing.length > 0 ? undefined : apply(definition, instance, transition, now)
 
-/** The question to ask before the next miss counts, if the step has one and it is time for it. */
+/**
+ * The question to ask before the next miss counts: the second one, and in a step that is asked for ever every one after it,
+ * since an answer that was lost never comes again.
+ */
 export const pendingQuery = <Data, Action>(
   definition: Definition<Data, Action>,
   instance: Instance<Data>
-): Step<Data, Action>["query"] =>
-  instance.undoing.length === 0 && instance.misses === 1 ? stepOf(definition, instance.step).query : undefined
+): Step<Data, Action>["query"] => {
+  if (instance.undoing.length > 0 || instance.misses === 0) return undefined
+  const step = stepOf(definition, instance.step)
+  return instance.misses === 1 || step.exhausted === "repeat" ? step.query : undefined
+}
 
 /** Every message that the definition listens to. */
 export const messages = <Data, Action>(definition: Definition<Data, Action>): ReadonlyArray<Message.Any> => {
