@@ -1,5 +1,4 @@
 import { createHmac } from "node:crypto"
-import type { Address } from "./Address.ts"
 
 /**
  * The kinds of identifiers that agents know one another's customers by only as keyed hashes (spec §16, invariant F5).
@@ -53,21 +52,6 @@ export const network = (address: string, length: number): string | undefined => 
   })
   return `${textOf(bits, masked)}/${length}`
 }
-
-/**
- * As much of an address as may travel in clear: its /24, or /48 for IPv6.
- *
- * @category conversions
- */
-export const prefixOf = (ip: string): string | undefined => groupsOf(ip)?.bits === 8 ? network(ip, 24) : network(ip, 48)
-
-/**
- * The text of a postal address that {@link hash} of kind `address` takes: where it is, not who lives there.
- *
- * @category conversions
- */
-export const addressText = (address: Address): string =>
-  [address.line1, address.line2 ?? "", address.city, address.postalCode, address.country].join(" ")
 
 /**
  * One spelling for the ways in which people write the same identifier: case, blanks and punctuation do not count in e-mail

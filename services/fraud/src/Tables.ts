@@ -7,6 +7,7 @@ import type { Facts } from "./Domain/Facts.ts"
 import type { Snapshot } from "./Domain/Snapshot.ts"
 
 const orderId = Table.textOf(OrderId)
+/** A document of a type of this service's own: only its own code writes it. */
 const json = <A>(): Table.Column<A> => Table.json(Schema.declare((_: unknown): _ is A => true))
 
 /** The verdicts that count: one for each order and stage (invariant F3), with all that it takes to compute them again. */
@@ -26,7 +27,7 @@ export const Assessments = Table.make("assessment", {
     snapshot: json<Snapshot>(),
     /** What the score alone would have given; a person's earlier decision or exploration may have changed it. */
     byScore: Table.textOf(Fraud.AssessmentOutcome),
-    tookMs: Table.real,
+    tookMicros: Table.integer,
     at: Table.integer
   },
   key: ["id"],
@@ -164,7 +165,7 @@ export const Cases = Table.make("review_case", {
 })
 
 export const CaseNotes = Table.make("case_note", {
-  columns: { id: Table.text, caseId: Table.textOf(CaseId), at: Table.integer, by: Table.text, text: Table.text },
+  columns: { id: Table.text, caseId: Table.textOf(CaseId), at: Table.integer, author: Table.text, body: Table.text },
   key: ["id"],
   merge: Table.ledger
 })

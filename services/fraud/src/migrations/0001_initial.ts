@@ -22,7 +22,7 @@ export const initial = Migration.make("0001_initial", [
     facts json not null,
     snapshot json not null,
     by_score text not null,
-    took_ms double precision not null,
+    took_micros bigint not null,
     at bigint not null
   )`,
   "create unique index assessment_effective on assessment (order_id, stage)",
@@ -148,8 +148,8 @@ export const initial = Migration.make("0001_initial", [
     id text primary key,
     case_id text not null,
     at bigint not null,
-    by text not null,
-    text text not null
+    author text not null,
+    body text not null
   )`,
   "create index case_note_case on case_note (case_id)",
   `insert into ruleset (number, state, rules, thresholds, note, created_at, updated_at, version)
