@@ -283,7 +283,9 @@ export const make = (options: Options) =>
       }
       exchanges.add(exchange)
       response.once("close", () => exchanges.delete(exchange))
-      if (found === undefined) {
+      if (request.headers.host === undefined && request.httpVersion === "1.1") {
+        refuse(exchange, protocolError(undefined))
+      } else if (found === undefined) {
         const allowed = options.routes.methodsOf(url)
         refuse(
           exchange,
@@ -295,8 +297,15 @@ export const make = (options: Options) =>
       else serveEndpoint(exchange, found.handler, found.params, found.searchParams)
     }
 
-    const server = Http.createServer({ keepAliveTimeout: 65_000, requestTimeout: 30_000, headersTimeout: 15_000 })
+    const server = Http.createServer({
+      keepAliveTimeout: 65_000,
+      requestTimeout: 30_000,
+      headersTimeout: 15_000,
+      // Node would answer a request without Host by itself, and not with problem+json; nor one that expects something.
+      requireHostHeader: false
+    })
     server.on("request", serve)
+    server.on("checkExpectation", serve)
     // A body that is announced as too large is refused before it is sent.
     server.on("checkContinue", (request: Http.IncomingMessage, response: Http.ServerResponse) => {
       if (!(Number(request.headers["content-length"]) > options.maxBodyBytes)) response.writeContinue()

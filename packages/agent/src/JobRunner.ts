@@ -2,12 +2,13 @@ import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import * as RetryPolicy from "@holdfast/resilience/RetryPolicy"
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
-import type { Job, Timer, Worker } from "./Job.ts"
+import type { Context as Needs, Job, Timer, Worker } from "./Job.ts"
 
 /**
  * What a job has done since the start, for metrics and health.
@@ -36,7 +37,12 @@ export interface Jobs {
 }
 
 /** Pauses after failures: from a second to a minute. */
-const pauses: RetryPolicy.RetryPolicy = { ...RetryPolicy.background, base: "1 second", cap: "1 minute" }
+const pauses: RetryPolicy.RetryPolicy = {
+  ...RetryPolicy.background,
+  jitter: "equal",
+  base: "1 second",
+  cap: "1 minute"
+}
 
 const MINUTE = 60_000
 
@@ -68,9 +74,13 @@ const runSlot = (
  *
  * @category constructors
  */
-export const start = (jobs: ReadonlyArray<Job<unknown>>): Effect.Effect<Jobs, never, unknown> =>
+export const start = <J extends Job<unknown>>(
+  jobs: ReadonlyArray<J>
+): Effect.Effect<Jobs, never, Database | Needs<J>> =>
   Effect.gen(function*() {
     const database = yield* Database
+    // What the jobs need is in here: J says so, though each job's own type has been forgotten.
+    const context = (yield* Effect.context<Database | Needs<J>>()) as Context.Context<unknown>
     let stopping = false
     const stops: Array<() => void> = []
 
@@ -88,7 +98,7 @@ export const start = (jobs: ReadonlyArray<Job<unknown>>): Effect.Effect<Jobs, ne
         stats.lastMillis = (yield* Clock.currentTimeMillis) - begun
         if (Exit.isSuccess(exit)) {
           stats.failing = 0
-          return 0
+          return undefined
         }
         stats.failures++
         stats.failing++
@@ -109,7 +119,7 @@ export const start = (jobs: ReadonlyArray<Job<unknown>>): Effect.Effect<Jobs, ne
           const slot = Math.floor((yield* Clock.currentTimeMillis) / timer.everyMillis)
           const pause = yield* attempt(stats, runSlot(database, timer, slot))
           const now = yield* Clock.currentTimeMillis
-          yield* rest(latch, pause > 0 ? pause : (slot + 1) * timer.everyMillis - now)
+          yield* rest(latch, pause ?? (slot + 1) * timer.everyMillis - now)
         }
       })
 
@@ -121,8 +131,8 @@ export const start = (jobs: ReadonlyArray<Job<unknown>>): Effect.Effect<Jobs, ne
         while (!stopping) {
           latch.unsafeClose()
           const pause = yield* attempt(stats, worker.run)
-          if (pause > 0) yield* Effect.sleep(Duration.millis(pause))
-          else yield* rest(latch, worker.everyMillis)
+          if (pause === undefined) yield* rest(latch, worker.everyMillis)
+          else yield* Effect.sleep(Duration.millis(pause))
         }
       })
 
@@ -132,7 +142,10 @@ export const start = (jobs: ReadonlyArray<Job<unknown>>): Effect.Effect<Jobs, ne
         const latch = yield* Effect.makeLatch(false)
         stops.push(() => latch.unsafeOpen())
         const fiber = yield* Effect.forkDaemon(
-          job._tag === "Timer" ? runTimer(job, stats, latch) : runWorker(job, stats, latch)
+          Effect.provide(
+            job._tag === "Timer" ? runTimer(job, stats, latch) : runWorker(job, stats, latch),
+            context
+          )
         )
         return { stats, fiber }
       }))

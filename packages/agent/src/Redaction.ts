@@ -7,7 +7,7 @@ const personalKey = /^(?:name|firstName|lastName|fullName|company|email|phone|li
 const patterns: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(bearer|basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${HIDDEN}`],
   [/:\/\/[^\s/:@]*:[^\s/@]*@/g, `://${HIDDEN}@`],
-  [/[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+/g, HIDDEN]
+  [/[\w.%+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b/g, HIDDEN]
 ]
 
 /**

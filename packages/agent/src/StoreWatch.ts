@@ -13,14 +13,12 @@ import * as Stream from "effect/Stream"
 const PROBE = "probe:store"
 
 /** A real write: a full disk still reads, and begins transactions. */
-const write = Effect.flatMap(Transaction.Transaction, ({ get, insert, now, update }) =>
-  Effect.flatMap(
-    get(Cursors, { source: PROBE }),
-    Option.match({
-      onNone: () => insert(Cursors, { source: PROBE, seq: now }),
-      onSome: () => update(Cursors, { source: PROBE }, () => ({ source: PROBE, seq: now }))
-    })
-  ))
+const write = Effect.gen(function*() {
+  const now = yield* Transaction.now
+  const before = yield* Transaction.get(Cursors, { source: PROBE })
+  if (Option.isNone(before)) yield* Transaction.insert(Cursors, { source: PROBE, seq: now })
+  else yield* Transaction.update(Cursors, { source: PROBE }, () => ({ source: PROBE, seq: now }))
+})
 
 /**
  * The store, watched: the first write or read that finds it unavailable lowers the level to 3 before its caller hears of
