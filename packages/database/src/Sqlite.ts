@@ -18,7 +18,7 @@ import type * as Migration from "./Migration.ts"
 import type { Operation, Outcome } from "./Operation.ts"
 import * as SqliteCheckpoint from "./SqliteCheckpoint.ts"
 import type { Connection } from "./SqliteConnection.ts"
-import { openReader, openWriter } from "./SqliteConnection.ts"
+import { openLock, openReader, openWriter } from "./SqliteConnection.ts"
 import * as SqliteReader from "./SqliteReader.ts"
 import type { WriterState } from "./SqliteTransaction.ts"
 import { makeWriterState, SqliteTransaction } from "./SqliteTransaction.ts"
@@ -85,32 +85,18 @@ const migrate = (path: string, options: Options): Effect.Effect<void, StoreUnava
  */
 const lock = (options: Options): Effect.Effect<void, StoreUnavailable, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.suspend(() => {
-      const held = Exit.map(
-        SqliteReader.attemptRead("lock", () => openWriter(join(options.directory, `${options.agent}.lock`))),
-        (connection): Connection => connection
-      )
-      if (Exit.isFailure(held)) return held
-      const connection = held.value
-      const taken = SqliteReader.attemptRead("lock", () => {
-        connection.pragma("busy_timeout = 0")
-        connection.pragma("journal_mode = DELETE")
-        connection.exec("begin exclusive")
-        return connection
-      })
-      if (Exit.isFailure(taken)) {
+    Effect.mapError(guard(() => openLock(join(options.directory, `${options.agent}.lock`))), (error) =>
+      error.reason === "locked"
+        ? new StoreUnavailable({
+          reason: "locked",
+          detail: `another process runs the ${options.agent} agent on ${options.directory}; stop it, or set ` +
+            "HOLDFAST_DATA_DIR to another folder"
+        })
+        : error),
+    (connection) =>
+      Effect.sync(() =>
         connection.close()
-        return Effect.fail(
-          new StoreUnavailable({
-            reason: "locked",
-            detail: `another process runs the ${options.agent} agent on ${options.directory}; stop it, or set ` +
-              "HOLDFAST_DATA_DIR to another folder"
-          })
-        )
-      }
-      return taken
-    }),
-    (connection) => Effect.sync(() => connection.close())
+      )
   )
 
 const outboxLog = (reader: Connection, state: WriterState): OutboxLog & { readonly appended: () => void } => {

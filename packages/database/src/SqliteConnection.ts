@@ -53,6 +53,22 @@ export const openReader = (path: string): Connection => {
   return connection
 }
 
+/**
+ * Takes the exclusive lock of a file for as long as the connection is open; throws `SQLITE_BUSY` when another has it.
+ *
+ * @category constructors
+ */
+export const openLock = (path: string): Connection => {
+  const connection = new BetterSqlite3(path, { timeout: 0 })
+  try {
+    connection.exec("begin exclusive")
+    return connection
+  } catch (error) {
+    connection.close()
+    throw error
+  }
+}
+
 const constraintKinds: Readonly<Record<string, ConstraintViolated["kind"]>> = {
   SQLITE_CONSTRAINT_UNIQUE: "unique",
   SQLITE_CONSTRAINT_PRIMARYKEY: "unique",

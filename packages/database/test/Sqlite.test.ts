@@ -1,4 +1,5 @@
 import * as Sqlite from "@holdfast/database/Sqlite"
-import { migrations, suite } from "./StoreSuite.ts"
+import { migrations } from "./Bank.ts"
+import { suite } from "./StoreSuite.ts"
 
 suite("SQLite store", Sqlite.layerTemporary({ agent: "bank", migrations }))
