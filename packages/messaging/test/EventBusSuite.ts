@@ -28,13 +28,13 @@ export const suite = (name: string, bus: Layer.Layer<EventBus>) => {
         const keys = ["a", "b", "c", "d", "e"]
         yield* Effect.forEach(
           keys,
-          (key) => tell(shop.database, Array.from({ length: 200 }, (_, n) => good(key, n))),
+          (key) => tell(shop.database, Array.from({ length: 80 }, (_, n) => good(key, n))),
           { concurrency: "unbounded" }
         )
         for (const { database } of [ledger, shop]) {
-          const all = yield* untilHeard(database, 1000)
-          assert.lengthOf(all, 1000)
-          for (const key of keys) assert.deepStrictEqual(ofKey(all, key), numbered(key, 200))
+          const all = yield* untilHeard(database, 400)
+          assert.lengthOf(all, 400)
+          for (const key of keys) assert.deepStrictEqual(ofKey(all, key), numbered(key, 80))
         }
       }))
 
