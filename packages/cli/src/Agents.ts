@@ -1,8 +1,32 @@
 import type { Agent } from "@holdfast/agent/Agent"
+import * as Agents from "@holdfast/agent/Agent"
+import { Peer } from "@holdfast/agent/Peer"
+import { agent as fraud } from "@holdfast/fraud/Agent"
 import { agent as inventory } from "@holdfast/inventory/Agent"
+import { agent as order } from "@holdfast/order/Agent"
+import { HashKey } from "@holdfast/order/HashKey"
+import { withSandbox } from "@holdfast/payment/Agent"
+import * as Layer from "effect/Layer"
 
 /**
- * Every agent that this program can run, in the order in which they are listed; `dataDir` is where the sandboxes of
- * outside parties keep their state.
+ * What the agents need to know of the process they run in.
+ *
+ * @category models
  */
-export const agents = (_options: { readonly dataDir: string }): ReadonlyArray<Agent> => [inventory]
+export interface Options {
+  /** Where the sandboxes of outside parties keep their state. */
+  readonly dataDir: string
+  readonly host: string
+  readonly port: number
+}
+
+/** Every agent that this program can run, in the order in which they are listed. */
+export const agents = (options: Options): ReadonlyArray<Agent> => [
+  Agents.provide(
+    order,
+    Layer.merge(Layer.orDie(HashKey.layer), Peer.layer(() => `http://${options.host}:${options.port}`))
+  ),
+  inventory,
+  withSandbox({ directory: options.dataDir }),
+  fraud
+]

@@ -103,7 +103,7 @@ const outboxLog = (reader: Connection, state: WriterState): OutboxLog & { readon
   const listeners = new Set<() => void>()
   const statements = new SqliteReader.Statements(reader)
   return {
-    lastSeq: () => state.lastSeq,
+    lastSeq: () => state.committedSeq,
     onAppend: (listener) => {
       listeners.add(listener)
       return () => void listeners.delete(listener)
@@ -148,9 +148,10 @@ const writerOf = (
   }),
   rollback: Effect.sync(() => {
     if (state.connection.inTransaction) state.connection.exec("rollback")
-    state.lastSeq = Number(state.connection.prepare("select coalesce(max(seq), 0) from outbox").pluck().get())
+    state.lastSeq = state.committedSeq
   }),
   committed: () => {
+    state.committedSeq = state.lastSeq
     if (state.written.size > 0) committed(new Set(state.written))
   }
 })

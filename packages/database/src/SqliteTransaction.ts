@@ -34,29 +34,35 @@ export interface WriterState {
   readonly insertChange: Statement
   /** Names of the tables that the open transaction has written so far. */
   readonly written: Set<string>
+  /** The last message's place, counting the open transaction's; and not counting them. */
   lastSeq: number
+  committedSeq: number
 }
 
 /** Prepares the writer's own statements. */
-export const makeWriterState = (agent: string, connection: Connection, slice: Slice): WriterState => ({
-  agent,
-  connection,
-  statements: new Statements(connection),
-  slice,
-  begin: connection.prepare("begin immediate"),
-  commit: connection.prepare("commit"),
-  savepoint: connection.prepare("savepoint operation"),
-  release: connection.prepare("release operation"),
-  rollbackTo: connection.prepare("rollback to operation"),
-  insertOutbox: connection.prepare(
-    "insert into outbox (event_id, type, topic, key, envelope, created_at) values (?, ?, ?, ?, ?, ?)"
-  ),
-  insertChange: connection.prepare(
-    "insert into change (operation_id, table_name, row_key, before, after) values (?, ?, ?, ?, ?)"
-  ),
-  written: new Set(),
-  lastSeq: Number(connection.prepare("select coalesce(max(seq), 0) from outbox").pluck().get())
-})
+export const makeWriterState = (agent: string, connection: Connection, slice: Slice): WriterState => {
+  const lastSeq = Number(connection.prepare("select coalesce(max(seq), 0) from outbox").pluck().get())
+  return {
+    agent,
+    connection,
+    statements: new Statements(connection),
+    slice,
+    begin: connection.prepare("begin immediate"),
+    commit: connection.prepare("commit"),
+    savepoint: connection.prepare("savepoint operation"),
+    release: connection.prepare("release operation"),
+    rollbackTo: connection.prepare("rollback to operation"),
+    insertOutbox: connection.prepare(
+      "insert into outbox (event_id, type, topic, key, envelope, created_at) values (?, ?, ?, ?, ?, ?)"
+    ),
+    insertChange: connection.prepare(
+      "insert into change (operation_id, table_name, row_key, before, after) values (?, ?, ?, ?, ?)"
+    ),
+    written: new Set(),
+    lastSeq,
+    committedSeq: lastSeq
+  }
+}
 
 type StepError = StoreUnavailable | ConstraintViolated
 

@@ -234,6 +234,8 @@ export const migrations: ReadonlyArray<Migration.Migration> = [
       version bigint not null
     )`,
     "create index dead_letter_status on dead_letter (status, id)",
+    "create index dead_letter_key on dead_letter (key, source, topic, first_at)",
+    "create index dead_letter_first on dead_letter (first_at, id)",
     "create table cursor (source text primary key, seq bigint not null)"
   ])
 ]
