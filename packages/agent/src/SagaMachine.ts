@@ -117,7 +117,7 @@ export interface Step<Data, Action> {
 }
 
 /**
- * A saga as data (spec §18). `late` names what to undo when an answer arrives after the saga has ended.
+ * A saga as data (spec §18). `late` names what to undo when an answer arrives after the saga gave up.
  *
  * @category models
  */
@@ -336,21 +336,23 @@ export const receive = <Data, Action>(
   payload: unknown,
   now: number
 ): Advance<Data, Action> | undefined => {
-  if (isEnded(instance.state)) {
-    const late = firstAnswer(definition.late, instance.data, message, payload)
-    if (late === undefined || late.length === 0 || instance.state === "done") return undefined
+  const undone = instance.undoing[0]
+  if (isEnded(instance.state) || undone !== undefined) {
+    if (undone !== undefined) {
+      const answers = stepOf(definition, undone).undo?.answers ?? []
+      if (firstAnswer(answers, instance.data, message, payload) === true) {
+        return undoNext(definition, { ...instance, undoing: instance.undoing.slice(1) }, [], now)
+      }
+    }
+    // The answer to a step that may be undone already, also while others still are.
+    const late = instance.state === "done" ? undefined : firstAnswer(definition.late, instance.data, message, payload)
+    if (late === undefined || late.length === 0) return undefined
     const round = (instance.rounds["late"] ?? 0) + 1
     return {
       instance: { ...instance, rounds: { ...instance.rounds, late: round } },
       requests: numbered(`late.${round}`, late),
       actions: []
     }
-  }
-  const undone = instance.undoing[0]
-  if (undone !== undefined) {
-    const answers = stepOf(definition, undone).undo?.answers ?? []
-    if (firstAnswer(answers, instance.data, message, payload) !== true) return undefined
-    return undoNext(definition, { ...instance, undoing: instance.undoing.slice(1) }, [], now)
   }
   const transition = firstAnswer(stepOf(definition, instance.step).answers, instance.data, message, payload) ??
     firstAnswer(definition.always, instance.data, message, payload)

@@ -31,7 +31,7 @@ import {
   PaymentVoided
 } from "@holdfast/contracts/PaymentEvents"
 import { Quantity } from "@holdfast/contracts/Quantity"
-import { ReservationState } from "@holdfast/contracts/Reservation"
+import { ReservationState, reviewReason } from "@holdfast/contracts/Reservation"
 import { Sku } from "@holdfast/contracts/Sku"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -252,8 +252,13 @@ const askWhetherAuthorized = askPayment((data, payment) => {
 
 // --- requests --------------------------------------------------------------------------------------------------------
 
-const extend = (seconds: number) => (data: Data) => [
-  request(ExtendReservation, { reservationId: data.reservationId, orderId: data.orderId, ttlSeconds: seconds })
+const extend = (seconds: number, reason?: string) => (data: Data) => [
+  request(ExtendReservation, {
+    reservationId: data.reservationId,
+    orderId: data.orderId,
+    ttlSeconds: seconds,
+    ...(reason === undefined ? {} : { reason })
+  })
 ]
 
 const voidPayment = (data: Data, reason: string) =>
@@ -399,7 +404,7 @@ const freePayment: Step = {
 
 /** Fraud owns the time limits of reviews (24 and 48 h); this one only keeps the order from waiting for ever. */
 const reviewLimit = {
-  requests: extend(48 * 3600),
+  requests: extend(48 * 3600, reviewReason),
   waitMillis: () => 49 * HOUR,
   onMiss: (data: Data) => park<Data, Action>("review_timeout", data),
   exhausted: "park"
