@@ -281,7 +281,7 @@ describe("a circuit breaker", () => {
   it.effect("publishes changes of state and nothing else", () =>
     Effect.gen(function*() {
       const breaker = breakerOf()
-      const seen = yield* Effect.fork(Stream.runCollect(Stream.take(breaker.status.changes, 5)))
+      const seen = yield* Effect.fork(Stream.runCollect(Stream.take(breaker.status.changes, 6)))
       yield* TestClock.adjust(0)
       const ticket = breaker.admit(0)
       for (let call = 0; call < 100; call++) breaker.succeed(ticket, 0, 1)
@@ -292,13 +292,16 @@ describe("a circuit breaker", () => {
       breaker.fail(probe, 5000, 1)
       breaker.fail(probe, 5000, 1)
       breaker.reset()
+      breaker.reset()
+      breaker.trip(5000)
       const states = Chunk.toReadonlyArray(yield* Fiber.join(seen)).map(({ reason, state }) => `${state}: ${reason}`)
       assert.deepStrictEqual(states, [
         "closed: initial",
         "open: tripped",
         "half_open: open_time_over",
         "open: probe_failed",
-        "closed: reset"
+        "closed: reset",
+        "open: tripped"
       ])
     }))
 

@@ -160,6 +160,20 @@ for (const { guard, name } of ways) {
         assert.deepInclude(policy.stats(), { inflight: 0, orphaned: 0, retries: 1 })
       }))
 
+    it.effect("an answer after the time-out does not make the time-out good", () =>
+      Effect.gen(function*() {
+        const peer = new Peer()
+        const policy = yield* make({ retry: false })
+        for (let call = 0; call < 5; call++) {
+          assert.strictEqual(policy.breaker.status.current().state, "closed")
+          yield* start(guard(policy, peer.call))
+          yield* TestClock.adjust(2000)
+          peer.calls.at(-1)?.answer(1)
+          yield* settled
+        }
+        assert.strictEqual(policy.breaker.status.current().state, "open")
+      }))
+
     it.effect("ends by the fiber's deadline, by its own over all attempts, and is not begun after it", () =>
       Effect.gen(function*() {
         const peer = new Peer()
