@@ -22,6 +22,10 @@ export interface Options {
 /** Time for a store to end its queue and close; with settle (5 s) and deadline (20 s) the stop takes 30 s at most. */
 const CLOSE = Duration.seconds(4)
 
+/** Runs it at most as long as given, also where it cannot be interrupted. */
+const bounded = <A>(effect: Effect.Effect<A>, within: Duration.Duration) =>
+  Effect.timeoutOption(Effect.disconnect(Effect.interruptible(effect)), within)
+
 /**
  * Stops a process so that no accepted request fails: not ready at once; then every request on a live connection is
  * answered while no new connection is taken; jobs and consumers end what they have begun; at last the stores close. What
@@ -37,11 +41,13 @@ export const run = (options: Options): Effect.Effect<void> =>
     yield* Effect.sleep(options.settle)
     const [cut] = yield* Effect.all([
       options.server.drain(options.deadline),
-      Effect.forEach(options.agents, (agent) => agent.quiesce(options.deadline), { concurrency: "unbounded" })
+      Effect.forEach(options.agents, (agent) => bounded(agent.quiesce(options.deadline), options.deadline), {
+        concurrency: "unbounded"
+      })
     ], { concurrency: "unbounded" })
     yield* Effect.forEach(
       options.agents,
-      (agent) => Effect.timeoutOption(Effect.disconnect(Effect.interruptible(agent.close)), CLOSE),
+      (agent) => bounded(agent.close, CLOSE),
       { concurrency: "unbounded", discard: true }
     )
     const took = (yield* Clock.currentTimeMillis) - begun

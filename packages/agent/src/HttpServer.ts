@@ -336,13 +336,38 @@ export const make = (options: Options) =>
       server.getConnections((error, count) => resume(Effect.succeed(error === null ? count : 0)))
     })
 
+    /**
+     * Closes the listening socket just after a turn of the event loop in which no connection came: those that the system
+     * has accepted but the process has not would be reset.
+     */
+    const stopListening = Effect.async<void>((resume) => {
+      const giveUp = performance.now() + QUIET_LIMIT_MILLIS
+      let came = 0
+      let since = performance.now()
+      const count = () => void came++
+      const look = () => {
+        const now = performance.now()
+        if ((came > 0 || now - since > QUIET_TURN_MILLIS) && now < giveUp) {
+          came = 0
+          since = now
+          setImmediate(look)
+          return
+        }
+        // http.Server.close would also cut idle connections at once, on which a request may be under way already.
+        Net.Server.prototype.close.call(server)
+        server.off("connection", count)
+        resume(Effect.void)
+      }
+      server.on("connection", count)
+      setImmediate(look)
+    })
+
     const drain = (within: Duration.Duration) =>
       Effect.gen(function*() {
-        draining = true
         const end = performance.now() + Duration.toMillis(within)
-        // http.Server.close also cuts idle connections at once, on which a request may be under way already: such a
-        // connection gets its last answer first.
-        yield* Effect.sync(() => Net.Server.prototype.close.call(server))
+        yield* stopListening
+        // Not before: clients whose connection is closed come back on a new one.
+        draining = true
         let idleSince = performance.now()
         while (performance.now() < end && (yield* connections) > 0) {
           if (exchanges.size > 0) idleSince = performance.now()
@@ -362,6 +387,12 @@ export const make = (options: Options) =>
     }
     return listening
   })
+
+/** A turn of the event loop this short leaves hardly time for a connection to come between its end and the close. */
+const QUIET_TURN_MILLIS = 1
+
+/** Under a load that leaves no quiet turn the server closes all the same. */
+const QUIET_LIMIT_MILLIS = 1_000
 
 /** How long idle connections are kept for a request that may be under way. */
 const IDLE_GRACE_MILLIS = 500
