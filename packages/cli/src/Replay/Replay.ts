@@ -171,10 +171,12 @@ export const day = (
 ): Effect.Effect<ReadonlyArray<Ending>, ApiError, ApiClient> =>
   Effect.gen(function*() {
     const fresh = plan.products.filter(({ sku }) => !known.has(sku))
-    yield* Effect.forEach(fresh, (product) => createProduct(options.channel, product), {
-      concurrency: CATALOGUE_CONCURRENCY,
-      discard: true
-    })
+    if (process.env["NOPROD"] === undefined) {
+      yield* Effect.forEach(fresh, (product) => createProduct(options.channel, product), {
+        concurrency: CATALOGUE_CONCURRENCY,
+        discard: true
+      })
+    }
     for (const { sku } of fresh) known.add(sku)
     yield* receive(options.channel, plan)
     const started = yield* Clock.currentTimeMillis
