@@ -120,6 +120,8 @@ export const settle = (attemptId: AttemptId, report: Report, next: RetryMatrix.N
     if (settlement.attempt === "unknown") yield* postpone(attempt, next, true, providerRef)
     else yield* end(attempt, settlement.attempt, providerRef, outcome._tag === "Declined" ? outcome.code : null)
     const firstPending = attempt.providerRef === null
+    const nothingNew = settlement.attempt === "unknown" && settlement.state === payment.state && !firstPending
+    if (nothingNew) return
     const released = attempt.kind === "void" && settlement.attempt === "succeeded"
     const after = yield* Repository.updatePayment(payment.id, () => ({
       ...settlement.sums,

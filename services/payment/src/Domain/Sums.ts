@@ -36,8 +36,12 @@ export const capturable = (sums: Sums): number => uncaptured(sums) - sums.captur
 export const refundable = (sums: Sums): number => sums.captured - sums.chargedBack - sums.refunded - sums.refundReserved
 
 /** P1, and that nothing is negative. */
-export const isSound = (sums: Sums): boolean =>
-  Object.values(sums).every((amount) => amount >= 0) && capturable(sums) >= 0 && refundable(sums) >= 0
+export const isSound = (sums: Sums): boolean => {
+  const { authorized, captureReserved, captured, chargedBack, refundReserved, refunded, voided } = sums
+  const all = [authorized, captureReserved, captured, voided, refundReserved, refunded, chargedBack]
+  return all.every((amount) => Number.isSafeInteger(amount) && amount >= 0) && capturable(sums) >= 0 &&
+    refundable(sums) >= 0
+}
 
 /** What the ledger's entries add up to (P5). */
 export const ofLedger = (entries: Iterable<Entry>): Omit<Sums, "captureReserved" | "refundReserved"> => {
