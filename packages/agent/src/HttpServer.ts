@@ -337,17 +337,20 @@ export const make = (options: Options) =>
     })
 
     /**
-     * Closes the listening socket just after a turn of the event loop in which no connection came: those that the system
-     * has accepted but the process has not would be reset.
+     * Closes the listening socket just after a short turn of the event loop in which no connection came: those that the
+     * system has accepted but the process has not would be reset.
      */
     const stopListening = Effect.async<void>((resume) => {
-      const giveUp = performance.now() + QUIET_LIMIT_MILLIS
+      const begun = performance.now()
       let came = 0
       let since = performance.now()
       const count = () => void came++
       const look = () => {
         const now = performance.now()
-        if ((came > 0 || now - since > QUIET_TURN_MILLIS) && now < giveUp) {
+        const waited = now - begun
+        // The longer it has waited, the longer a turn it takes for quiet.
+        const quiet = came === 0 && now - since < 1 + waited / 500
+        if (!quiet && waited < QUIET_LIMIT_MILLIS) {
           came = 0
           since = now
           setImmediate(look)
@@ -388,11 +391,8 @@ export const make = (options: Options) =>
     return listening
   })
 
-/** A turn of the event loop this short leaves hardly time for a connection to come between its end and the close. */
-const QUIET_TURN_MILLIS = 1
-
 /** Under a load that leaves no quiet turn the server closes all the same. */
-const QUIET_LIMIT_MILLIS = 1_000
+const QUIET_LIMIT_MILLIS = 5_000
 
 /** How long idle connections are kept for a request that may be under way. */
 const IDLE_GRACE_MILLIS = 500
