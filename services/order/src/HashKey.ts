@@ -1,4 +1,4 @@
-import { developmentKey } from "@holdfast/contracts/IdentifierHash"
+import { developmentKey } from "@holdfast/contracts/Identifier"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"

@@ -2,7 +2,7 @@ import { type Address, destination } from "@holdfast/contracts/Address"
 import * as Errors from "@holdfast/contracts/Errors"
 import type { CartId } from "@holdfast/contracts/Id"
 import { type CustomerId, OrderId, OrderLineId, PaymentId, ReservationId, type VariantId } from "@holdfast/contracts/Id"
-import * as IdentifierHash from "@holdfast/contracts/IdentifierHash"
+import * as Identifier from "@holdfast/contracts/Identifier"
 import * as Instant from "@holdfast/contracts/Instant"
 import type { Order, OrderImport, OrderPlacement, ShippingOption, Totals } from "@holdfast/contracts/Order"
 import {
@@ -186,7 +186,7 @@ const accept = (accepted: Accepted) =>
         ipAddress: accepted.client?.ipAddress,
         deviceId: accepted.client?.deviceId,
         sessionStartedAt: accepted.client?.sessionStartedAt
-      }, (kind, value) => IdentifierHash.of(key, kind, value)),
+      }, (kind, value) => Identifier.hash(key, kind, value)),
       expiresAt: row.expiresAt,
       reservationId,
       reservationIds,

@@ -1,5 +1,6 @@
 import type { Address } from "@holdfast/contracts/Address"
-import type { Features, ListKind } from "@holdfast/contracts/Fraud"
+import type { Features } from "@holdfast/contracts/Fraud"
+import * as Identifier from "@holdfast/contracts/Identifier"
 import type { Money } from "@holdfast/contracts/Money"
 import { isExpress } from "./Shipping.ts"
 import * as Similarity from "./Similarity.ts"
@@ -24,20 +25,13 @@ export interface Facts {
 }
 
 /** Hashes an identifier with the secret key. */
-export type Hasher = (kind: typeof ListKind.Type, value: string) => string
+export type Hasher = (kind: Identifier.Kind, value: string) => string
 
 const placeOf = (address: Address): string =>
   [address.line1, address.line2, address.postalCode, address.city, address.country].filter((part) => part).join(", ")
 
-/** The network of an address: enough to tell country and kind. */
-const networkOf = (ip: string): string | undefined => {
-  const v4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.\d{1,3}$/.exec(ip)
-  if (v4 !== null) return `${v4[1]}.${v4[2]}.${v4[3]}.0/24`
-  if (!ip.includes(":")) return undefined
-  const [head = ""] = ip.toLowerCase().split("::")
-  const groups = head.split(":").filter((group) => group !== "").slice(0, 3)
-  return groups.length === 0 ? undefined : `${groups.join(":")}::/48`
-}
+/** The network of an address, /24 or /48: enough to tell country and kind. */
+const networkOf = (ip: string): string | undefined => Identifier.network(ip, ip.includes(".") ? 24 : 48)
 
 /** What identifies the customer across orders; a guest has nothing. */
 const customerOf = (facts: Facts): string | undefined =>
