@@ -78,7 +78,11 @@ export const assess = ({ features, orderId, stage }: AssessmentRequest, { counte
       counters === "stale" ? { ...rules, thresholds: Outcome.cautious(rules.thresholds) } : rules
     const result = yield* judge(live === undefined ? undefined : careful(live), facts, snapshot)
     const { explore } = yield* Settings
-    const considered = Outcome.afterDecision(result.outcome, result.score, yield* decidedBefore(orderId))
+    const considered = Outcome.afterDecision(
+      result.outcome,
+      result.score,
+      profile === undefined ? undefined : yield* decidedBefore(orderId)
+    )
     const outcome = explore ? Outcome.explored(considered, result.score, orderId) : considered
 
     // The prefix makes it one.

@@ -164,7 +164,7 @@ export const handlers = Handler.group(FraudApi, {
 
   label: Handler.command(({ payload: { at, kind, orderId }, principal }) =>
     Effect.gen(function*() {
-      if ((yield* Memory.profileOf(orderId)) === undefined) {
+      if ((yield* Memory.assessedProfile(orderId)) === undefined) {
         return yield* new NotFound({ resource: "assessed order", id: orderId })
       }
       const now = yield* Transaction.now

@@ -24,7 +24,28 @@ const HISTORY = 60
 /** The channel of an order that was heard of and never assessed: nothing else is known of it. */
 const UNKNOWN = ""
 
+/** What is remembered of an order, if only that it was cancelled. */
 export const profileOf = (orderId: OrderId) => Effect.map(Transaction.get(Orders, { orderId }), Option.getOrUndefined)
+
+/** What is remembered of an order that was assessed. */
+export const assessedProfile = (orderId: OrderId) =>
+  Effect.map(profileOf(orderId), (found) => found?.channel === UNKNOWN ? undefined : found)
+
+/** An order of which nothing is known but its id. */
+const unknown = (orderId: OrderId) => ({
+  orderId,
+  placedAt: 0,
+  channel: UNKNOWN,
+  currency: "",
+  grand: 0,
+  customer: null,
+  card: null,
+  authExpiresAt: null,
+  delivered: false,
+  returned: false,
+  disputed: false,
+  cancelled: false
+})
 
 /** The order's identifiers so far. */
 const shownBefore = (orderId: OrderId) =>
@@ -61,14 +82,21 @@ export const see = (orderId: OrderId, placedAt: number, shown: ReadonlyArray<Ide
     for (const increment of increments) yield* add(increment, placedAt)
   })
 
-/** Counts a decline against the card, the device and the IP address of the order, in the order's own time. */
-export const countDecline = (orderId: OrderId, placedAt: number) =>
-  Effect.flatMap(shownBefore(orderId), (shown) =>
-    Effect.forEach(
-      Window.declineIncrements(Identifiers.subjects(shown)),
+/**
+ * Counts a decline against the device and the IP address of the order and against its card, in the order's own time: the
+ * card that was declined or, where that is not said, each that the order has shown.
+ */
+export const countDecline = (orderId: OrderId, placedAt: number, declined: Identifiers.Shown | undefined) =>
+  Effect.flatMap(shownBefore(orderId), (shown) => {
+    const concerned = declined === undefined
+      ? shown
+      : [...shown.filter(({ role }) => role !== declined.role), declined]
+    return Effect.forEach(
+      Window.declineIncrements(Identifiers.subjects(concerned)),
       (increment) => add(increment, placedAt),
       { discard: true }
-    ))
+    )
+  })
 
 /** How this shop hashes what comes in clear. */
 export const hashOf = Effect.map(
@@ -76,63 +104,41 @@ export const hashOf = Effect.map(
   ({ hashKey }): Identifiers.HashOf => (kind, value) => IdentifierHash.hash(hashKey, kind, value)
 )
 
-/** Remembers what an order's features tell of it. */
+/** Remembers what an order's features tell of it; `before` is what was remembered until now. */
 export const remember = (
   orderId: OrderId,
   facts: Facts,
   shown: ReadonlyArray<Identifiers.Shown>,
-  profile: OrderProfile | undefined
+  before: OrderProfile | undefined
 ) =>
   Effect.gen(function*() {
-    const told = {
-      orderId,
-      placedAt: facts.placedAt,
-      channel: facts.channel,
-      currency: facts.currency,
-      grand: facts.grand,
-      customer: shown.find(({ role }) => role === "customer")?.hash ?? null
-    }
-    if (profile === undefined) {
-      yield* Transaction.insert(Orders, {
-        ...told,
-        card: null,
-        authExpiresAt: null,
-        delivered: false,
-        returned: false,
-        disputed: false,
-        cancelled: false
-      })
-    } else if (profile.channel === UNKNOWN) {
-      yield* Transaction.update(Orders, { orderId }, (row) => ({ ...row, ...told }))
+    if (before === undefined || before.channel === UNKNOWN) {
+      const told = {
+        placedAt: facts.placedAt,
+        channel: facts.channel,
+        currency: facts.currency,
+        grand: facts.grand,
+        customer: shown.find(({ role }) => role === "customer")?.hash ?? null
+      }
+      yield* before === undefined
+        ? Transaction.insert(Orders, { ...unknown(orderId), ...told })
+        : Transaction.update(Orders, { orderId }, (row) => ({ ...row, ...told }))
     }
     yield* see(orderId, facts.placedAt, shown)
   })
 
 /** Remembers that an order was cancelled, also one that is yet to be assessed: no case is opened for it any more. */
 export const rememberCancelled = (orderId: OrderId) =>
-  Effect.flatMap(profileOf(orderId), (profile) =>
-    profile === undefined
-      ? Transaction.insert(Orders, {
-        orderId,
-        placedAt: 0,
-        channel: UNKNOWN,
-        currency: "",
-        grand: 0,
-        customer: null,
-        card: null,
-        authExpiresAt: null,
-        delivered: false,
-        returned: false,
-        disputed: false,
-        cancelled: true
-      })
+  Effect.flatMap(profileOf(orderId), (found) =>
+    found === undefined
+      ? Transaction.insert(Orders, { ...unknown(orderId), cancelled: true })
       : Transaction.update(Orders, { orderId }, (row) => ({ ...row, cancelled: true })))
 
 /** Changes what is remembered of an order; nothing where it was never assessed. */
 export const amend = (orderId: OrderId, change: (profile: OrderProfile) => OrderProfile) =>
   Effect.flatMap(
-    profileOf(orderId),
-    (profile) => profile === undefined ? Effect.void : Effect.asVoid(Transaction.update(Orders, { orderId }, change))
+    assessedProfile(orderId),
+    (found) => found === undefined ? Effect.void : Effect.asVoid(Transaction.update(Orders, { orderId }, change))
   )
 
 /** What was heard of the card fills the gaps of what is heard now. */

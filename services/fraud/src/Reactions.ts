@@ -14,6 +14,7 @@ import * as Transaction from "@holdfast/database/Transaction"
 import * as Subscription from "@holdfast/messaging/Subscription"
 import * as Effect from "effect/Effect"
 import * as Assessing from "./Assessing.ts"
+import type * as Identifiers from "./Domain/Identifiers.ts"
 import * as Labelling from "./Labelling.ts"
 import * as Memory from "./Memory.ts"
 import * as Repository from "./Repository.ts"
@@ -21,14 +22,13 @@ import * as Reviewing from "./Reviewing.ts"
 
 const PAYMENT = "agent:payment"
 
-/** What the payment agent says of a card belongs to the memory of the order, where the order was assessed. */
-const seeCard = (orderId: OrderId, fingerprint: string | undefined) =>
-  fingerprint === undefined ? Effect.void : Effect.gen(function*() {
-    const profile = yield* Memory.profileOf(orderId)
-    if (profile === undefined) return
-    const hashOf = yield* Memory.hashOf
-    yield* Memory.see(orderId, profile.placedAt, [{ role: "cardFp", hash: hashOf("cardFp", fingerprint) }])
-  })
+/** The card by which a payment was made or tried. */
+const cardOf = (fingerprint: string | undefined) =>
+  Effect.map(
+    Memory.hashOf,
+    (hashOf): Identifiers.Shown | undefined =>
+      fingerprint === undefined ? undefined : { role: "cardFp", hash: hashOf("cardFp", fingerprint) }
+  )
 
 /** Declines that say nothing of the card: the gateway failed, or the customer did not come back. */
 const notTheCard: ReadonlySet<string> = new Set(["gateway_error", "action_expired"])
@@ -52,7 +52,9 @@ export const subscriptions = [
         card: Memory.mergeCard(profile.card, risk),
         authExpiresAt: authExpiresAt === undefined ? profile.authExpiresAt : toMillis(authExpiresAt)
       }))
-      yield* seeCard(orderId, risk.fingerprint)
+      const card = yield* cardOf(risk.fingerprint)
+      const profile = yield* Memory.assessedProfile(orderId)
+      if (profile !== undefined && card !== undefined) yield* Memory.see(orderId, profile.placedAt, [card])
       yield* authorizedUntil(orderId, authExpiresAt)
     })),
 
@@ -61,10 +63,11 @@ export const subscriptions = [
   Subscription.on(PaymentDeclined, ({ code, fingerprint, orderId }) =>
     Effect.gen(function*() {
       if (notTheCard.has(code)) return
-      const profile = yield* Memory.profileOf(orderId)
+      const profile = yield* Memory.assessedProfile(orderId)
       if (profile === undefined) return
-      yield* seeCard(orderId, fingerprint)
-      yield* Memory.countDecline(orderId, profile.placedAt)
+      const card = yield* cardOf(fingerprint)
+      if (card !== undefined) yield* Memory.see(orderId, profile.placedAt, [card])
+      yield* Memory.countDecline(orderId, profile.placedAt, card)
     })),
 
   Subscription.on(

@@ -48,10 +48,14 @@ const step = (row: CaseRow, by: CaseState.Step) => {
 export const open = (orderId: OrderId, score: number, authExpiresAt: number | null) =>
   Effect.gen(function*() {
     const present = yield* Repository.openCaseOf(orderId)
-    if (present !== undefined) {
-      return yield* change(present.id, (row) => ({ score: Math.max(row.score, score) }))
-    }
     const { nextId, now } = yield* Transaction.Transaction
+    if (present !== undefined) {
+      return yield* change(present.id, (row) => ({
+        score: Math.max(row.score, score),
+        // A case that was decided and reopened must be decided anew: the order waits again.
+        ...(row.decision === null ? {} : { decision: null, openedAt: now, remindedAt: null, escalatedAt: null })
+      }))
+    }
     const row = yield* Transaction.insert(
       Cases,
       timed({
@@ -79,13 +83,16 @@ export const open = (orderId: OrderId, score: number, authExpiresAt: number | nu
     return row
   })
 
+/** Whether someone works on the case, or has put it aside. */
+const isHeld = ({ state }: CaseRow): boolean => state === "investigating" || state === "snoozed"
+
 /** Gives the case to someone; a closed one is reopened, its decision stands until another is made. */
 export const claim = (row: CaseRow, principal: string, assignee: string) =>
   Effect.gen(function*() {
-    if (row.state === "investigating" && row.assignee !== null) {
-      if (row.assignee === assignee) return row
+    if (isHeld(row) && row.assignee !== null && row.assignee !== assignee) {
       return yield* new CaseTaken({ caseId: row.id, assignee: row.assignee })
     }
+    if (row.state === "investigating") return row
     const state = yield* step(row, "claim")
     return yield* change(row.id, () => ({
       state,
@@ -124,9 +131,9 @@ export const decide = (row: CaseRow, { by, decision, note: text, outcome }: Deci
 
 /** A person decides; not where another person has the case. */
 export const decideBy = (row: CaseRow, principal: string, decision: Omit<Decision, "by">) =>
-  row.state === "investigating" && row.claimedBy !== null && row.claimedBy !== principal
+  isHeld(row) && row.claimedBy !== null && row.claimedBy !== principal
     ? Effect.fail(new CaseTaken({ caseId: row.id, assignee: row.assignee ?? row.claimedBy }))
-    : decide(row, { ...decision, by: row.assignee ?? principal })
+    : decide(row, { ...decision, by: row.claimedBy === principal ? row.assignee ?? principal : principal })
 
 export const snooze = (row: CaseRow, until: number, by: string, text: string | undefined) =>
   Effect.gen(function*() {

@@ -299,6 +299,11 @@ describe("windows in the orders' own time", () => {
       assert.include((yield* scoreOf(3))[2], "R12")
       yield* assess(4, plain(START + 61 * MINUTE, { ip }))
       assert.notInclude((yield* scoreOf(4))[2], "R12")
+      // Two of the declines were of card_1, one of card_2: neither card has three.
+      for (const [n, fingerprint] of ["card_1", "card_2"].entries()) {
+        yield* assess(10 + n, plain(START + 3 * MINUTE, card(fingerprint)))
+        assert.notInclude((yield* scoreOf(10 + n))[2], "R12")
+      }
     })
   )
 

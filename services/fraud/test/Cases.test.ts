@@ -103,6 +103,12 @@ describe("a case", () => {
         fraud.call("claim", { path: { id }, payload: { assignee }, principal })
       assert.deepInclude(yield* Effect.flip(claim("bob", "key-of-bob")), { _tag: "CaseTaken", assignee: "ada" })
       assert.deepInclude(yield* claim("ada", "key-of-ada"), { version: 2 })
+      yield* fraud.call("snooze", {
+        path: { id },
+        payload: { until: instant((yield* TestClock.currentTimeMillis) + HOUR) },
+        principal: "key-of-ada"
+      })
+      assert.deepInclude(yield* Effect.flip(claim("bob", "key-of-bob")), { _tag: "CaseTaken", assignee: "ada" })
       const payload = { decision: "approve" } as const
       const refused = yield* Effect.flip(fraud.call("decide", { path: { id }, payload, principal: "key-of-bob" }))
       assert.deepInclude(refused, { _tag: "CaseTaken" })
@@ -198,6 +204,23 @@ describe("later stages of an order in review", () => {
       yield* fraud.call("decide", { path: { id: second.id }, payload: { decision: "approve" } })
       assert.deepInclude(yield* assess(2, between, "post_auth"), { score: 48, outcome: "review" })
       assert.strictEqual((yield* cases).length, 3)
+    })
+  )
+
+  test(
+    "that join a reopened case must be decided anew, and the clock watches again",
+    Effect.gen(function*() {
+      const { id } = yield* open()
+      yield* fraud.call("decide", { path: { id }, payload: { decision: "approve" } })
+      yield* wait(3 * DAY)
+      yield* fraud.call("claim", { path: { id }, payload: {} })
+      yield* assess(1, between, "post_auth")
+      const joined = yield* only
+      assert.deepInclude(joined, { id, state: "investigating", score: 48 })
+      assert.notProperty(joined, "decision")
+      assert.strictEqual(joined.dueAt, instant((yield* TestClock.currentTimeMillis) + 48 * HOUR))
+      yield* fraud.call("decide", { path: { id }, payload: { decision: "approve" } })
+      assert.deepStrictEqual(yield* decided, [["approve", "test"], ["approve", "test"]])
     })
   )
 
