@@ -130,7 +130,7 @@ export const make = <Data, I, Action, R>(
     Effect.gen(function*() {
       for (const action of advance.actions) yield* options.act(action, advance.instance.data)
       for (const { id: requestId, request } of advance.requests) {
-        yield* Transaction.emit(request.message, request.payload, { id: `${id}.${requestId}`, correlationId: id })
+        yield* Transaction.emit(request.message, request.payload, { eventId: `${id}.${requestId}`, correlationId: id })
       }
     })
 

@@ -17,14 +17,15 @@ export interface Options {
   /** Where the sandboxes of outside parties keep their state. */
   readonly dataDir: string
   readonly host: string
-  readonly port: number
+  /** Read when an agent asks another one: a port may be chosen by the system. */
+  readonly port: () => number
 }
 
 /** Every agent that this program can run, in the order in which they are listed. */
 export const agents = (options: Options): ReadonlyArray<Agent> => [
   Agents.provide(
     order,
-    Layer.merge(Layer.orDie(HashKey.layer), Peer.layer(() => `http://${options.host}:${options.port}`))
+    Layer.merge(Layer.orDie(HashKey.layer), Peer.layer(() => `http://${options.host}:${options.port()}`))
   ),
   inventory,
   withSandbox({ directory: options.dataDir }),

@@ -37,7 +37,7 @@ export const command = Command.make(
         ...(Option.isSome(port) ? { HOLDFAST_PORT: port.value } : {}),
         ...(Option.isSome(dataDir) ? { HOLDFAST_DATA_DIR: dataDir.value } : {})
       })
-      const all = agents(config)
+      const all = agents({ ...config, port: () => config.port })
       const unknown = names.filter((name) => !all.some((agent) => agent.name === name))
       if (unknown.length > 0) {
         return yield* new AgentUnknown({

@@ -58,7 +58,7 @@ export const command = Command.make("verify", { dataDir, json }, (given) =>
     const config = yield* AgentConfig.load(
       Option.isSome(given.dataDir) ? { HOLDFAST_DATA_DIR: given.dataDir.value } : {}
     )
-    const found = yield* Verification.run(agents(config), config.dataDir)
+    const found = yield* Verification.run(agents({ ...config, port: () => config.port }), config.dataDir)
     yield* given.json ? printJson(found) : print(format(found))
     if (found.findings.length > 0) {
       return yield* new VerificationFailed({ detail: `${found.findings.length} things do not hold` })

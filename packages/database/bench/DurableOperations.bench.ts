@@ -1,11 +1,11 @@
 /** Durable operations per second on SQLite with `synchronous=FULL`: group commit beside one transaction per operation. */
 import * as Message from "@holdfast/contracts/Message"
+import type { Aim, Bench, Options, Row } from "@holdfast/resilience/bench/Bench"
+import { compare, fdatasyncMillis, interleave, storeFolder } from "@holdfast/resilience/bench/Bench"
 import BetterSqlite3 from "better-sqlite3"
 import { Effect, ManagedRuntime, Schema } from "effect"
 import { randomBytes } from "node:crypto"
-import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs"
 import { join } from "node:path"
-import { pathToFileURL } from "node:url"
 import { Database } from "../src/Database.ts"
 import * as Migration from "../src/Migration.ts"
 import type { Operation } from "../src/Operation.ts"
@@ -13,16 +13,6 @@ import * as Sqlite from "../src/Sqlite.ts"
 import type { WriteError } from "../src/StoreError.ts"
 import * as Table from "../src/Table.ts"
 import * as Transaction from "../src/Transaction.ts"
-
-/** One comparison; the ratio is the median of the rounds' ratios of `ours` to `peerValue`. */
-export interface Row {
-  readonly name: string
-  readonly ours: number
-  readonly peer: string
-  readonly peerValue: number
-  readonly ratio: number
-  readonly unit: string
-}
 
 const Orders = Table.make("bench_order", {
   columns: { id: Table.text, customer: Table.text, total: Table.integer, state: Table.text, version: Table.integer },
@@ -37,6 +27,10 @@ const Placed = Message.event("bench.placed", {
 
 const createOrders =
   "create table bench_order (id text primary key, customer text not null, total bigint not null, state text not null, version bigint not null)"
+
+const ours = "group commit"
+const sameKernel = "one transaction per operation, same kernel"
+const byHand = "one transaction per operation, by hand"
 
 let named = 0
 
@@ -115,90 +109,55 @@ const handWritten = (directory: string) => {
   }
 }
 
-/** Milliseconds of one fdatasync of 4 KiB on the disk of the stores. */
-const fsyncMillis = (directory: string): number => {
-  const file = openSync(join(directory, "fsync"), "w")
-  const begun = performance.now()
-  for (let i = 0; i < 50; i++) {
-    writeSync(file, Buffer.alloc(4096))
-    fdatasyncSync(file)
-  }
-  closeSync(file)
-  return (performance.now() - begun) / 50
-}
-
-const median = (values: ReadonlyArray<number>): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
-
-/**
- * Measures with 1, 16 and 256 callers, peers in turn.
- */
-export const run = async (
-  options: { readonly rounds: number; readonly operations: number } = { rounds: 5, operations: 20_000 }
-): Promise<ReadonlyArray<Row>> => {
-  // Below the working directory: a temporary folder may be memory, where a commit costs nothing.
-  const directory = mkdtempSync(join(process.env["HOLDFAST_BENCH_DIR"] ?? process.cwd(), ".bench-"))
+const run = async ({ progress, quick }: Options): Promise<ReadonlyArray<Row>> => {
+  const folder = storeFolder()
   const store = (agent: string, maxBatch?: number) =>
     ManagedRuntime.make(Sqlite.layer({
       agent,
-      directory,
+      directory: folder.path,
       migrations: [Migration.make("0001_bench", [createOrders])],
       ...(maxBatch === undefined ? {} : { maxBatch })
     }))
   const grouped = store("grouped")
   const single = store("single", 1)
-  const hand = handWritten(directory)
+  const hand = handWritten(folder.path)
+  const all = quick ? 4_000 : 20_000
+  const measure = async (callers: number, aims: Readonly<Record<string, Aim>>) => {
+    const operations = callers === 1 ? all / 20 : callers === 16 ? all / 2 : all
+    await grouped.runPromise(throughput(callers, operations / 4))
+    const rounds = await interleave(
+      {
+        [ours]: () => grouped.runPromise(throughput(callers, operations)),
+        [sameKernel]: () => single.runPromise(throughput(callers, all / 20)),
+        [byHand]: () => Promise.resolve(hand.run(all / 20))
+      },
+      quick ? 3 : 7,
+      (what) => progress(`${callers} callers, ${what}`)
+    )
+    return compare(`durable operations, ${callers} ${callers === 1 ? "caller" : "callers"}`, "/s", rounds, ours, aims)
+  }
   try {
-    const rows: Array<Row> = []
-    for (const callers of [1, 16, 256]) {
-      const operations = callers === 1
-        ? options.operations / 20
-        : callers === 16
-        ? options.operations / 2
-        : options.operations
-      await grouped.runPromise(throughput(callers, operations / 4))
-      const rounds: Array<{ ours: number; single: number; hand: number }> = []
-      for (let round = 0; round < options.rounds; round++) {
-        rounds.push({
-          ours: await grouped.runPromise(throughput(callers, operations)),
-          single: await single.runPromise(throughput(callers, options.operations / 20)),
-          hand: hand.run(options.operations / 20)
-        })
-      }
-      const row = (peer: string, of: "single" | "hand"): Row => ({
-        name: `durable operations, ${callers} callers`,
-        ours: median(rounds.map(({ ours }) => ours)),
-        peer,
-        peerValue: median(rounds.map((one) => one[of])),
-        ratio: median(rounds.map((one) => one.ours / one[of])),
-        unit: "operations/s"
-      })
-      rows.push(row("one transaction per operation, same kernel", "single"))
-      rows.push(row("one transaction per operation, written by hand on better-sqlite3", "hand"))
-    }
-    rows.push({
-      name: "fdatasync of 4 KiB",
-      ours: fsyncMillis(directory),
-      peer: "-",
-      peerValue: NaN,
-      ratio: NaN,
-      unit: "ms"
-    })
-    return rows
+    return [
+      ...await measure(1, {}),
+      ...await measure(16, {}),
+      ...await measure(256, { [sameKernel]: { atLeast: 8 } }),
+      { name: "one fdatasync of 4 KiB meanwhile", ours: fdatasyncMillis(folder.path), unit: "ms" }
+    ]
   } finally {
     hand.close()
     await grouped.dispose()
     await single.dispose()
-    rmSync(directory, { recursive: true, force: true })
+    folder.remove()
   }
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  for (const row of await run()) {
-    console.log(
-      `${row.name}: ${row.ours.toFixed(2)} ${row.unit}; ${row.peer}: ${row.peerValue.toFixed(0)}; ratio ${
-        row.ratio.toFixed(2)
-      }`
-    )
-  }
+export const bench: Bench = {
+  title: "Durable operations",
+  how:
+    "An operation writes an order, its event, its change row and its record, on SQLite with `synchronous=FULL`: it " +
+    "counts when its commit is on the disk. So many callers, each with one operation in flight. The peers commit each " +
+    "operation by itself: once through the same kernel with batches of one, once by hand on better-sqlite3 with four " +
+    "prepared inserts of the same rows, in a loop, without Effect. The median of 7 rounds; ours and the peers take " +
+    "turns. More is better.",
+  run
 }

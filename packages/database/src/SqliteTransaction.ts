@@ -191,13 +191,13 @@ export class SqliteTransaction implements TransactionShape {
   emit<Name extends string, A, I>(
     message: Message.Message<Name, A, I>,
     payload: A,
-    options?: { readonly correlationId?: string; readonly causationId?: string; readonly id?: string }
+    options?: { readonly correlationId?: string; readonly causationId?: string; readonly eventId?: string }
   ): Effect.Effect<string, WriteError> {
     return this.step(() =>
       attempt("outbox", () => {
         this.begin()
         const envelope: Envelope = {
-          id: options?.id ?? this.nextId("evt"),
+          id: options?.eventId ?? this.nextId("evt"),
           source: sourceOf(this.writer.agent),
           type: message.type,
           topic: message.topic,

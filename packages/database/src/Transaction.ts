@@ -75,7 +75,7 @@ export interface TransactionShape extends ReaderShape {
   readonly emit: <Name extends string, A, I>(
     message: Message.Message<Name, A, I>,
     payload: A,
-    options?: { readonly correlationId?: string; readonly causationId?: string; readonly id?: string }
+    options?: { readonly correlationId?: string; readonly causationId?: string; readonly eventId?: string }
   ) => Effect.Effect<string, WriteError>
 }
 
@@ -118,7 +118,7 @@ export const remove = <C extends Columns, K extends keyof C & string>(table: Tab
 export const emit = <Name extends string, A, I>(
   message: Message.Message<Name, A, I>,
   payload: A,
-  options?: { readonly correlationId?: string; readonly causationId?: string; readonly id?: string }
+  options?: { readonly correlationId?: string; readonly causationId?: string; readonly eventId?: string }
 ) => Effect.flatMap(Transaction, (tx) => tx.emit(message, payload, options))
 
 /** A new id derived from the operation. */

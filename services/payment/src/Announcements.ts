@@ -27,7 +27,11 @@ const emit = <Name extends string, A, I>(
   message: Message.Message<Name, A, I>,
   payload: A,
   origin: Origin
-): Announced => Effect.asVoid(Transaction.emit(message, payload, origin))
+): Announced =>
+  Effect.asVoid(Transaction.emit(message, payload, {
+    correlationId: origin.correlationId,
+    causationId: origin.causationId
+  }))
 
 /** Emits what happened to a payment, to whom it answers. A refund's news need the refund. */
 export const announce = (

@@ -1,0 +1,159 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { agents } from "../src/Agents.ts"
+import * as Verification from "../src/Verify/Verification.ts"
+import type { Shop } from "./Shop.ts"
+import { importBody, open, orderThat, place, receive, temporary, until } from "./Shop.ts"
+
+const verify = (dataDir: string) => Verification.run(agents({ dataDir, host: "127.0.0.1", port: () => 0 }), dataDir)
+
+const ended = (order: { readonly state: string }) => order.state !== "placed"
+const held = (reason: string) => (order: { readonly holds: ReadonlyArray<{ reason: string; releasedAt?: string }> }) =>
+  order.holds.some((hold) => hold.reason === reason && hold.releasedAt === undefined)
+
+const paymentsOf = (shop: Shop, orderId: string) =>
+  Effect.map(shop.get(`/payment/payments?orderId=${orderId}`), ({ body }) => body.items)
+
+describe("checkout through the HTTP API", () => {
+  it.scopedLive(
+    "the same order five times at once, and again after a restart, is one order with one answer",
+    () =>
+      Effect.gen(function*() {
+        const dataDir = yield* temporary
+        const send = (shop: Shop) => shop.post("/order/orders/import", importBody("A-1"), "the-key")
+        const first = yield* Effect.scoped(Effect.gen(function*() {
+          const shop = yield* open(dataDir)
+          yield* receive(shop, "85123A", 10)
+          const answers = yield* Effect.all(Array.from({ length: 5 }, () => send(shop)), { concurrency: "unbounded" })
+          assert.deepStrictEqual(new Set(answers.map(({ status }) => status)), new Set([202]))
+          assert.strictEqual(new Set(answers.map(({ body }) => JSON.stringify(body))).size, 1)
+          assert.strictEqual(answers.filter(({ headers }) => headers.get("idempotent-replayed") === "true").length, 4)
+          yield* orderThat(shop, answers[0]?.body.id, ended)
+          return answers[0]?.body
+        }))
+        yield* Effect.scoped(Effect.gen(function*() {
+          const shop = yield* open(dataDir)
+          const again = yield* send(shop)
+          assert.deepStrictEqual(again.body, first)
+          assert.strictEqual(again.headers.get("idempotent-replayed"), "true")
+          const other = yield* shop.post("/order/orders/import", importBody("A-2"), "the-key")
+          assert.strictEqual(other.status, 422)
+          assert.strictEqual(other.body.code, "idempotency_key_reused")
+          const all = yield* shop.get("/order/orders")
+          assert.lengthOf(all.body.items, 1)
+        }))
+        assert.deepStrictEqual((yield* verify(dataDir)).findings, [])
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "forty buyers of ten units: ten are confirmed, thirty cancelled for want of stock",
+    () =>
+      Effect.gen(function*() {
+        const dataDir = yield* temporary
+        yield* Effect.scoped(Effect.gen(function*() {
+          const shop = yield* open(dataDir)
+          yield* receive(shop, "85123A", 10)
+          const orders = yield* Effect.forEach(
+            Array.from({ length: 40 }, (_, i) => `B-${i}`),
+            (ref) => Effect.flatMap(place(shop, ref), (id) => orderThat(shop, id, ended)),
+            { concurrency: "unbounded" }
+          )
+          const end = (state: string, reason?: string) =>
+            orders.filter((order) => order.state === state && order.cancelReason === reason).length
+          assert.strictEqual(end("confirmed"), 10)
+          assert.strictEqual(end("cancelled", "out_of_stock"), 30)
+          const level = yield* shop.get("/inventory/stock/85123A")
+          assert.deepInclude(level.body.items[0], { onHand: 10, reserved: 10, available: 0 })
+          const numbers = orders.filter(({ number }) => number !== undefined)
+          assert.lengthOf(numbers, 10, "a number is given only to a confirmed order")
+        }))
+        assert.deepStrictEqual((yield* verify(dataDir)).findings, [])
+      }),
+    60_000
+  )
+
+  it.scopedLive("every sandbox token ends in its state, with one charge", () =>
+    Effect.gen(function*() {
+      const dataDir = yield* temporary
+      yield* Effect.scoped(Effect.gen(function*() {
+        const shop = yield* open(dataDir)
+        yield* receive(shop, "85123A", 1_000)
+        const confirmed = (token: string) =>
+          Effect.gen(function*() {
+            const id = yield* place(shop, token, { token })
+            const order = yield* orderThat(shop, id, ended)
+            assert.strictEqual(order.state, "confirmed", token)
+            const payments = yield* paymentsOf(shop, id)
+            assert.lengthOf(payments, 1, token)
+            const ledger = yield* shop.get(`/payment/payments/${payments[0].id}/ledger`)
+            const authorised = ledger.body.items.filter((entry: { kind: string }) => entry.kind === "authorize")
+            assert.lengthOf(authorised, 1, token)
+          })
+        const declinedForGood = Effect.gen(function*() {
+          const id = yield* place(shop, "decline_stolen", { token: "decline_stolen" })
+          const order = yield* orderThat(shop, id, ended)
+          assert.deepInclude(order, { state: "cancelled", cancelReason: "payment_declined" })
+        })
+        const paysAnotherWay = Effect.gen(function*() {
+          const id = yield* place(shop, "decline_insufficient", { token: "decline_insufficient" })
+          yield* orderThat(shop, id, held("awaiting_payment"))
+          yield* shop.post(`/order/orders/${id}/payments`, { paymentMethodToken: "ok" }, `pay-${id}`)
+          const order = yield* orderThat(shop, id, ended)
+          assert.strictEqual(order.state, "confirmed")
+        })
+        const authenticates = Effect.gen(function*() {
+          const id = yield* place(shop, "threeds", { token: "threeds" })
+          const payment = yield* until(Effect.map(
+            paymentsOf(shop, id),
+            (items) => items.find((one: { state: string }) => one.state === "requires_action")
+          ))
+          yield* shop.post(
+            `/payment/sandbox/challenges/${payment.id}/complete`,
+            { outcome: "authenticated" },
+            `3ds-${id}`
+          )
+          const order = yield* orderThat(shop, id, ended)
+          assert.strictEqual(order.state, "confirmed")
+        })
+        yield* Effect.all([
+          ...[
+            "ok",
+            "timeout_but_charged",
+            "error_500_then_ok",
+            "webhook_first",
+            "webhook_twice",
+            "webhook_out_of_order",
+            "capture_fails",
+            "refund_async",
+            "dispute_later",
+            "slow_30s"
+          ].map(confirmed),
+          declinedForGood,
+          paysAnotherWay,
+          authenticates
+        ], { concurrency: "unbounded" })
+      }))
+      assert.deepStrictEqual((yield* verify(dataDir)).findings, [])
+    }), 120_000)
+
+  it.scopedLive("a confirmed order can be cancelled: stock and money are given back", () =>
+    Effect.gen(function*() {
+      const dataDir = yield* temporary
+      yield* Effect.scoped(Effect.gen(function*() {
+        const shop = yield* open(dataDir)
+        yield* receive(shop, "85123A", 5)
+        const id = yield* place(shop, "C-1", { qty: 3 })
+        yield* orderThat(shop, id, ({ state }) => state === "confirmed")
+        const asked = yield* shop.post(`/order/orders/${id}/cancel`, { reason: "customer" }, "cancel-C-1")
+        assert.strictEqual(asked.status, 202)
+        const order = yield* orderThat(shop, id, ({ state }) => state === "cancelled")
+        assert.strictEqual(order.cancelReason, "customer")
+        assert.strictEqual((yield* paymentsOf(shop, id))[0].state, "voided")
+        const level = yield* shop.get("/inventory/stock/85123A")
+        assert.deepInclude(level.body.items[0], { onHand: 5, reserved: 0 })
+      }))
+      assert.deepStrictEqual((yield* verify(dataDir)).findings, [])
+    }), 60_000)
+})
