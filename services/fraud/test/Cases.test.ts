@@ -337,7 +337,11 @@ describe("the clock", () => {
   test(
     "handles many cases in one run, and finds nothing left to do",
     Effect.gen(function*() {
-      for (let n = 0; n < 120; n++) yield* fraud.hear(AssessOrder, request(n, suspicious(START + n * DAY)))
+      yield* Effect.forEach(
+        Array.from({ length: 120 }, (_, n) => n),
+        (n) => fraud.hear(AssessOrder, request(n, suspicious(START + n * DAY))),
+        { concurrency: "unbounded", discard: true }
+      )
       yield* wait(24 * HOUR)
       yield* wait(24 * HOUR)
       assert.strictEqual((yield* decided).length, 120)

@@ -160,7 +160,8 @@ const table: ReadonlyArray<
     [{ features: { lines: [{ sku: "A", qty: 1, category: "resale" }, { sku: "A", qty: 2, category: "resale" }] } }],
     [
       { features: { lines: [{ sku: "A", qty: 2, category: "resale" }, { sku: "B", qty: 2, category: "resale" }] } },
-      { features: { lines: [{ sku: "A", qty: 300 }, { sku: "B", qty: 300, category: "gifts" }] } }
+      { features: { lines: [{ sku: "A", qty: 300 }, { sku: "B", qty: 300, category: "gifts" }] } },
+      { features: { lines: [{ sku: "A", qty: 300, category: "constructor" }] } }
     ]
   ],
   [

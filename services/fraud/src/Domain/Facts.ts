@@ -54,9 +54,10 @@ const unitsByCategory = (lines: NonNullable<Features["lines"]>): Readonly<Record
     if (known === undefined) bySku.set(`${category} ${sku}`, { category, units: qty })
     else known.units += qty
   }
-  const most: Record<string, number> = {}
-  for (const { category, units } of bySku.values()) most[category] = Math.max(most[category] ?? 0, units)
-  return most
+  // A map: a category may be called "constructor".
+  const most = new Map<string, number>()
+  for (const { category, units } of bySku.values()) most.set(category, Math.max(most.get(category) ?? 0, units))
+  return Object.fromEntries(most)
 }
 
 /** Leaves out what is undefined: an absent fact has no key. */
