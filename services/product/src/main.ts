@@ -1,0 +1,4 @@
+import * as Main from "@holdfast/agent/Main"
+import { agent } from "./Agent.ts"
+
+Main.run(() => [agent])
