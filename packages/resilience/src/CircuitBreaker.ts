@@ -162,23 +162,23 @@ export const refused = -1
  */
 export interface CircuitBreaker {
   /** A ticket, or `refused`. */
-  readonly admit: (now: number) => number
+  admit(now: number): number
   /** The dependency answered, after `took` milliseconds. A failure that is no fault of its own is an answer too. */
-  readonly succeed: (ticket: number, now: number, took: number) => void
+  succeed(ticket: number, now: number, took: number): void
   /** The dependency failed or did not answer, after `took` milliseconds. */
-  readonly fail: (ticket: number, now: number, took: number) => void
+  fail(ticket: number, now: number, took: number): void
   /** The call says nothing about the dependency: it was interrupted or not made. */
-  readonly forget: (ticket: number) => void
+  forget(ticket: number): void
   /** Milliseconds until a call may be admitted again; 0 when it may now. */
-  readonly retryAfter: (now: number) => number
+  retryAfter(now: number): number
   /** The status of this moment; an `open` whose time is over turns `half_open` with the next `admit`. */
   readonly status: Signal.Signal<Status>
   /** Opens at once, as if it had tripped: for evidence from elsewhere. */
-  readonly trip: (now: number) => void
+  trip(now?: number): void
   /** Closes at once and forgets all outcomes: for evidence from elsewhere that all is well. */
-  readonly reset: () => void
+  reset(): void
   /** Refuses all calls until every isolation has been released (each answer works once); then it is closed. */
-  readonly isolate: () => () => void
+  isolate(): () => void
 }
 
 /**
@@ -294,7 +294,7 @@ class Breaker implements CircuitBreaker {
     }
   }
 
-  trip(now: number): void {
+  trip(now = this.#time.now()): void {
     if (this.#state === "closed" || this.#state === "half_open") this.#openNow(now, "tripped")
   }
 

@@ -90,24 +90,23 @@ export interface Policy<E extends Failure.Tagged> {
   /**
    * Guards a promise: the cheapest way. A time-out or an interruption leaves the promise to itself.
    */
-  readonly promise: <A>(call: () => PromiseLike<A>) => Effect.Effect<A, E | Failure.PolicyFailure>
+  promise<A>(call: () => PromiseLike<A>): Effect.Effect<A, E | Failure.PolicyFailure>
   /**
    * Guards an effect, which runs in a fiber of its own. A time-out or an interruption interrupts that fiber but does
    * not wait for it. A defect counts against the dependency and is not retried.
    */
-  readonly effect: <A, E2 extends E, R>(
-    call: Effect.Effect<A, E2, R>
-  ) => Effect.Effect<A, E2 | Failure.PolicyFailure, R>
+  effect<A, E2 extends E, R>(call: Effect.Effect<A, E2, R>): Effect.Effect<A, E2 | Failure.PolicyFailure, R>
   /**
    * Answers a guarded call's failure with `fallback`, save where its recovery is `fail`. The fallback has what the
    * call has left of the deadline.
    */
-  readonly withFallback: <A, E2 extends E | Failure.PolicyFailure, R, B, E3, R3>(
+  withFallback<A, E2 extends E | Failure.PolicyFailure, R, B, E3, R3>(
     guarded: Effect.Effect<A, E2, R>,
     fallback: (failure: E2) => Effect.Effect<B, E3, R3>
-  ) => Effect.Effect<A | B, E2 | E3 | Failure.DeadlineExceeded, R | R3>
+  ): Effect.Effect<A | B, E2 | E3 | Failure.DeadlineExceeded, R | R3>
   readonly breaker: CircuitBreaker.CircuitBreaker
-  readonly stats: () => Stats
+  /** The numbers of this moment. */
+  stats(): Stats
 }
 
 /**
@@ -230,16 +229,16 @@ const refusalAgeMs = 50
 /** A timer may go off that much early. */
 const timerErrorMs = 2
 
-const refusal = <F extends Failure.PolicyFailure>(build: () => F): Refusal<F> => {
-  const failure = unstacked(build)
-  return { failure, answer: Exit.fail(failure), retry: Failure.policyFailures.recovery(failure) === "retry" }
+/** How an attempt failed, what its caller is answered then, and whether to try again first. */
+interface Ending<out A, out E, out R> {
+  readonly failure: E
+  readonly answer: Effect.Effect<A, E, R>
+  readonly retry: boolean
 }
 
-/** A failure of the policy's own, ready to be answered. */
-interface Refusal<out F> {
-  readonly failure: F
-  readonly answer: Exit.Exit<never, F>
-  readonly retry: boolean
+const refusal = <F extends Failure.PolicyFailure>(build: () => F): Ending<never, F, never> => {
+  const failure = unstacked(build)
+  return { failure, answer: Exit.fail(failure), retry: Failure.policyFailures.recovery(failure) === "retry" }
 }
 
 /** An attempt, as its policy's timer sees it. */
@@ -270,11 +269,11 @@ class Guard<E extends Failure.Tagged> implements Policy<E> {
   readonly #counts: ((failure: E) => boolean) | undefined
 
   // A refusal is the same each time, so it is built once.
-  readonly queueFull: Refusal<Failure.BulkheadFull>
-  readonly waitedTooLong: Refusal<Failure.BulkheadFull>
-  readonly attemptTimedOut: Refusal<Failure.AttemptTimeout>
-  readonly deadlineExceeded: Refusal<Failure.DeadlineExceeded>
-  #breakerOpen: Refusal<Failure.BreakerOpen> | undefined
+  readonly queueFull: Ending<never, Failure.BulkheadFull, never>
+  readonly waitedTooLong: Ending<never, Failure.BulkheadFull, never>
+  readonly attemptTimedOut: Ending<never, Failure.AttemptTimeout, never>
+  readonly deadlineExceeded: Ending<never, Failure.DeadlineExceeded, never>
+  #breakerOpen: Ending<never, Failure.BreakerOpen, never> | undefined
 
   calls = 0
   failed = 0
@@ -365,7 +364,7 @@ class Guard<E extends Failure.Tagged> implements Policy<E> {
     return this.#counts === undefined ? this.recovery(failure) !== "fail" : this.#counts(failure)
   }
 
-  breakerOpen(now: number): Refusal<Failure.BreakerOpen> {
+  breakerOpen(now: number): Ending<never, Failure.BreakerOpen, never> {
     const retryAfterMs = Math.ceil(this.breaker.retryAfter(now))
     const known = this.#breakerOpen
     if (known !== undefined && Math.abs(known.failure.retryAfterMs - retryAfterMs) < refusalAgeMs) return known
@@ -523,7 +522,7 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
     guard.timeouts++
     this.judge(false, now)
     this.abort()
-    this.failed(guard.attemptTimedOut.failure, guard.attemptTimedOut.answer, now)
+    this.failed(guard.attemptTimedOut, now)
   }
 
   isOrphaned(): boolean {
@@ -542,9 +541,18 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
 
   protected endedBadly(failure: E2, answer: Effect.Effect<A, E2, R>): void {
     const now = this.guard.time.now()
-    this.judge(!this.guard.counts(failure), now)
+    let counts
+    let retry
+    try {
+      counts = this.guard.counts(failure)
+      retry = this.guard.recovery(failure) === "retry"
+    } catch (defect) {
+      // The classification is the user's; its bug must cost neither the permit nor the answer.
+      return this.endedInDefect(Exit.die(defect))
+    }
+    this.judge(!counts, now)
     this.leave()
-    this.failed(failure, answer, now)
+    this.failed({ failure, answer, retry }, now)
   }
 
   protected endedInDefect(exit: Exit.Exit<never>): void {
@@ -605,16 +613,14 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
     return this.answered || (this.caller !== undefined && this.caller.unsafePoll() !== null)
   }
 
-  private refused({ failure, retry, answer }: Refusal<Failure.PolicyFailure>, now: number): void {
+  private refused(refusal: Ending<never, Failure.PolicyFailure, never>, now: number): void {
     this.guard.rejected++
-    if (retry) this.failed(failure, answer, now)
-    else this.answerFailure(answer)
+    this.failed(refusal, now)
   }
 
   /** Tries again where that may help, else answers. */
   private failed(
-    failure: E2 | Failure.PolicyFailure,
-    answer: Effect.Effect<A, E2 | Failure.PolicyFailure, R>,
+    { answer, failure, retry }: Ending<A, E2 | Failure.PolicyFailure, R>,
     now: number
   ): void {
     const guard = this.guard
@@ -622,7 +628,7 @@ abstract class Attempt<A, E extends Failure.Tagged, E2 extends E, R> implements 
       this.answered = true
       return
     }
-    if (guard.retry === undefined || guard.recovery(failure) !== "retry") return this.answerFailure(answer)
+    if (guard.retry === undefined || !retry) return this.answerFailure(answer)
     const attempts = (this.course?.attempts ?? 0) + 1
     const startedAt = this.course?.startedAt ?? this.expiresAt - guard.attemptTimeout
     const wait = RetryPolicy.decide(guard.retry, {

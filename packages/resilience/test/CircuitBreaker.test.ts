@@ -202,7 +202,7 @@ describe("against the reference model", () => {
       "interrupted probe"
     ]
     for (const place of everywhere) assert.isAbove(reached.get(place) ?? 0, 0, `never reached: ${place}`)
-  })
+  }, 120_000)
 })
 
 describe("a circuit breaker", () => {

@@ -386,13 +386,12 @@ describe("a guarded promise", () => {
   it.effect("a rejection that nobody classifies is a defect; the permit comes back", () =>
     Effect.gen(function*() {
       const plain = yield* Policy.make<Broken>("plain", { failures })
-      const broken = yield* Policy.make<Broken>("broken", {
-        failures,
-        classify: () => {
-          throw new Error("classifier")
-        }
-      })
-      for (const policy of [plain, broken]) {
+      const bug = () => {
+        throw new Error("classifier")
+      }
+      const broken = yield* Policy.make<Broken>("broken", { failures, classify: bug })
+      const counting = yield* Policy.make<Broken>("counting", { failures, classify, counts: bug })
+      for (const policy of [plain, broken, counting]) {
         const exit = yield* Effect.exit(policy.promise(() => Promise.reject(new Error("x"))))
         assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
         assert.deepInclude(policy.stats(), { inflight: 0, retries: 0, failures: 1 })
