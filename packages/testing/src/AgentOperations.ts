@@ -76,30 +76,31 @@ export const make = <H extends Handlers>(
         refusal: () => undefined
       }))
   return {
-    call: (name, request) => {
-      const handler = handlers[name]
-      if (handler === undefined) return Effect.dieMessage(`no handler ${name}`)
-      const id = `test:${agent}:${request.idempotencyKey ?? `unnamed-${unnamed++}`}`
-      const context: Handler.RequestContext = {
-        principal: "test",
-        correlationId: id,
-        idempotencyKey: undefined,
-        expectedVersion: undefined,
-        rawBody: new Uint8Array()
-      }
-      // The handler's own type says what it takes and gives; the record of handlers has forgotten it.
-      const effect = handler.run({ ...context, ...request } as never)
-      if (handler._tag === "Query") {
-        const reading = effect as Effect.Effect<Open, Open, Reader>
-        return Effect.flatMap(Database, (database) => database.read(reading))
-      }
-      const writing = effect as Effect.Effect<Open, Open, Transaction | Reader>
-      return Effect.flatMap(
-        asOperation(id, name, writing),
-        (outcome) =>
-          outcome._tag === "Done" ? Effect.succeed(outcome.value) : Effect.dieMessage(`${id} was answered before`)
-      )
-    },
+    call: (name, request) =>
+      Effect.suspend(() => {
+        const handler = handlers[name]
+        if (handler === undefined) return Effect.dieMessage(`no handler ${name}`)
+        const id = `test:${agent}:${request.idempotencyKey ?? `unnamed-${unnamed++}`}`
+        const context: Handler.RequestContext = {
+          principal: "test",
+          correlationId: id,
+          idempotencyKey: undefined,
+          expectedVersion: undefined,
+          rawBody: new Uint8Array()
+        }
+        // The handler's own type says what it takes and gives; the record of handlers has forgotten it.
+        const effect = handler.run({ ...context, ...request } as never)
+        if (handler._tag === "Query") {
+          const reading = effect as Effect.Effect<Open, Open, Reader>
+          return Effect.flatMap(Database, (database) => database.read(reading))
+        }
+        const writing = effect as Effect.Effect<Open, Open, Transaction | Reader>
+        return Effect.flatMap(
+          asOperation(id, name, writing),
+          (outcome) =>
+            outcome._tag === "Done" ? Effect.succeed(outcome.value) : Effect.dieMessage(`${id} was answered before`)
+        )
+      }),
     hear: (message, payload, options = {}) =>
       Effect.flatMap(Database, (database) => {
         const id = options.id ?? `msg-${unnamed++}`
@@ -117,7 +118,7 @@ export const make = <H extends Handlers>(
         }
         return Effect.asVoid(database.execute(reactions.operation(envelope, reactions.handle(envelope))))
       }),
-    run: (job) => Effect.asVoid(asOperation(`job-${unnamed++}`, "job", job)),
+    run: (job) => Effect.suspend(() => Effect.asVoid(asOperation(`job-${unnamed++}`, "job", job))),
     said: <Name extends string, A, I>(message: Message.Message<Name, A, I>) =>
       Effect.flatMap(
         Database,

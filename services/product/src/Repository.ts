@@ -177,7 +177,12 @@ export const search = (filter: Filter, after: ReadonlyArray<string | number> | u
     if (filter.updatedSince !== undefined) where("product.updated_at >= ?", filter.updatedSince)
     if (after !== undefined) {
       const [updatedAt = "", id = ""] = after
-      where("(product.updated_at > ? or (product.updated_at = ? and product.id > ?))", String(updatedAt), String(updatedAt), String(id))
+      where(
+        "(product.updated_at > ? or (product.updated_at = ? and product.id > ?))",
+        String(updatedAt),
+        String(updatedAt),
+        String(id)
+      )
     }
     const found = yield* Effect.orDie(Ids(
       yield* Transaction.query(
