@@ -66,10 +66,14 @@ export const assess = ({ features, orderId, stage }: AssessmentRequest, { counte
     const startedAt = yield* Clock.currentTimeNanos
     const { nextId, now } = yield* Transaction.Transaction
     const profile = yield* Memory.profileOf(orderId)
-    const heardOfCard = profile?.card ?? undefined
-    const facts = Facts.make(stage, features, heardOfCard)
-    const shown = Identifiers.ofFeatures(features, heardOfCard?.fingerprint, yield* Memory.hashOf)
-    yield* Memory.remember(orderId, facts, shown, profile)
+    const before = profile === undefined ? [] : yield* Memory.shownBy(orderId)
+    const facts = Facts.make(stage, features, {
+      cardKnown: before.some(({ role }) => role === "cardFp"),
+      card: profile?.card ?? undefined
+    })
+    const shownNow = Identifiers.ofFeatures(features, yield* Memory.hashOf)
+    yield* Memory.remember(orderId, facts, shownNow, profile)
+    const shown = yield* Memory.see(orderId, facts.placedAt, before, shownNow)
     const { live, shadows } = yield* Repository.rulesetsInUse
     const inUse = live === undefined ? shadows : [live, ...shadows]
     const snapshot = yield* Memory.snapshot(orderId, facts, features, shown, Score.counterUses(inUse))

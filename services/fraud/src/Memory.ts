@@ -12,7 +12,7 @@ import * as RobustZ from "./Domain/RobustZ.ts"
 import { counterKey, type CounterUse, type Snapshot } from "./Domain/Snapshot.ts"
 import * as Window from "./Domain/Window.ts"
 import { Settings } from "./Settings.ts"
-import { Counters, ListEntries, Orders, Sightings, Taints } from "./Tables.ts"
+import { type CardFacts, Counters, ListEntries, Orders, Sightings, Taints } from "./Tables.ts"
 
 export type OrderProfile = Table.Row<typeof Orders>
 
@@ -47,10 +47,13 @@ const unknown = (orderId: OrderId) => ({
   cancelled: false
 })
 
-/** The order's identifiers so far. */
-const shownBefore = (orderId: OrderId) =>
+/** What the order has shown of identifiers so far. */
+export const shownBy = (orderId: OrderId) =>
   Effect.map(
-    Transaction.select(Sightings, { where: [["orderId", "=", orderId]] }),
+    Transaction.select(Sightings, {
+      where: [["orderId", "=", orderId]],
+      orderBy: [["placedAt", "asc"], ["kind", "asc"], ["hash", "asc"]]
+    }),
     (rows): ReadonlyArray<Identifiers.Shown> =>
       // Only `see` writes here, and it writes roles.
       rows.map(({ hash, kind }) => ({ role: kind as Identifiers.Role, hash }))
@@ -71,15 +74,36 @@ const add = ({ counter, member, subject }: Window.Increment, placedAt: number) =
       : Transaction.update(Counters, key, (found) => ({ ...found, n: found.n + 1 }))
   })
 
-/** Remembers identifiers that the order shows, each once: later ones of the same order add only what is new. */
-export const see = (orderId: OrderId, placedAt: number, shown: ReadonlyArray<Identifiers.Shown>) =>
+/** How this shop hashes what comes in clear. */
+export const hashOf = Effect.map(
+  Settings,
+  ({ hashKey }): Identifiers.HashOf => (kind, value) => IdentifierHash.hash(hashKey, kind, value)
+)
+
+/**
+ * Remembers identifiers that the order shows, each once: what it has shown `before` is not counted again. Returns all of
+ * them.
+ */
+export const see = (
+  orderId: OrderId,
+  placedAt: number,
+  before: ReadonlyArray<Identifiers.Shown>,
+  shown: ReadonlyArray<Identifiers.Shown>
+) =>
   Effect.gen(function*() {
-    const before = yield* shownBefore(orderId)
     const added = shown.filter(({ hash, role }) => !before.some((one) => one.role === role && one.hash === hash))
-    if (added.length === 0) return
     for (const { hash, role } of added) yield* Transaction.insert(Sightings, { orderId, kind: role, hash, placedAt })
     const increments = Window.increments(Identifiers.subjects(before), Identifiers.subjects(added))
     for (const increment of increments) yield* add(increment, placedAt)
+    return [...before, ...added]
+  })
+
+/** Remembers the card by which the order was paid or tried to be, in the order's own time; returns its hash. */
+export const seeCard = (orderId: OrderId, placedAt: number, fingerprint: string) =>
+  Effect.gen(function*() {
+    const card: Identifiers.Shown = { role: "cardFp", hash: (yield* hashOf)("cardFp", fingerprint) }
+    yield* see(orderId, placedAt, yield* shownBy(orderId), [card])
+    return card
   })
 
 /**
@@ -87,7 +111,7 @@ export const see = (orderId: OrderId, placedAt: number, shown: ReadonlyArray<Ide
  * card that was declined or, where that is not said, each that the order has shown.
  */
 export const countDecline = (orderId: OrderId, placedAt: number, declined: Identifiers.Shown | undefined) =>
-  Effect.flatMap(shownBefore(orderId), (shown) => {
+  Effect.flatMap(shownBy(orderId), (shown) => {
     const concerned = declined === undefined
       ? shown
       : [...shown.filter(({ role }) => role !== declined.role), declined]
@@ -98,13 +122,7 @@ export const countDecline = (orderId: OrderId, placedAt: number, declined: Ident
     )
   })
 
-/** How this shop hashes what comes in clear. */
-export const hashOf = Effect.map(
-  Settings,
-  ({ hashKey }): Identifiers.HashOf => (kind, value) => IdentifierHash.hash(hashKey, kind, value)
-)
-
-/** Remembers what an order's features tell of it; `before` is what was remembered until now. */
+/** Remembers of an order what its features tell, where nothing but its id was known. */
 export const remember = (
   orderId: OrderId,
   facts: Facts,
@@ -124,7 +142,6 @@ export const remember = (
         ? Transaction.insert(Orders, { ...unknown(orderId), ...told })
         : Transaction.update(Orders, { orderId }, (row) => ({ ...row, ...told }))
     }
-    yield* see(orderId, facts.placedAt, shown)
   })
 
 /** Remembers that an order was cancelled, also one that is yet to be assessed: no case is opened for it any more. */
@@ -141,8 +158,11 @@ export const amend = (orderId: OrderId, change: (profile: OrderProfile) => Order
     (found) => found === undefined ? Effect.void : Effect.asVoid(Transaction.update(Orders, { orderId }, change))
   )
 
-/** What was heard of the card fills the gaps of what is heard now. */
-export const mergeCard = (before: PaymentRisk | null, now: PaymentRisk): PaymentRisk => ({ ...before, ...now })
+/** What the bank's checks of the card said, without what stands for the card itself. */
+export const mergeCard = (before: CardFacts | null, { fingerprint: _, ...now }: PaymentRisk): CardFacts => ({
+  ...before,
+  ...now
+})
 
 const countersFor = (uses: ReadonlyArray<CounterUse>, identifiers: ReadonlyArray<Window.Identifier>, at: number) =>
   Effect.gen(function*() {
@@ -224,10 +244,13 @@ const tainted = (orderId: OrderId, shown: ReadonlyArray<Identifiers.Shown>) => {
   const traced = shown.filter(({ role }) => Identifiers.traceable.includes(role))
   return traced.length === 0 ? Effect.succeed([]) : Effect.map(
     Transaction.select(Taints, { where: [["hash", "in", traced.map(({ hash }) => hash)], ["orderId", "<>", orderId]] }),
-    (rows) =>
-      [...new Set(traced.map(({ hash, role }) => ({ kind: Identifiers.kindOf(role), hash })))]
-        .filter(({ hash, kind }) => rows.some((row) => row.hash === hash && row.kind === kind))
-        .map(({ kind }) => kind)
+    (rows) => [
+      ...new Set(
+        traced.map(({ hash, role }) => ({ kind: Identifiers.kindOf(role), hash }))
+          .filter(({ hash, kind }) => rows.some((row) => row.hash === hash && row.kind === kind))
+          .map(({ kind }) => kind)
+      )
+    ]
   )
 }
 

@@ -14,21 +14,12 @@ import * as Transaction from "@holdfast/database/Transaction"
 import * as Subscription from "@holdfast/messaging/Subscription"
 import * as Effect from "effect/Effect"
 import * as Assessing from "./Assessing.ts"
-import type * as Identifiers from "./Domain/Identifiers.ts"
 import * as Labelling from "./Labelling.ts"
 import * as Memory from "./Memory.ts"
 import * as Repository from "./Repository.ts"
 import * as Reviewing from "./Reviewing.ts"
 
 const PAYMENT = "agent:payment"
-
-/** The card by which a payment was made or tried. */
-const cardOf = (fingerprint: string | undefined) =>
-  Effect.map(
-    Memory.hashOf,
-    (hashOf): Identifiers.Shown | undefined =>
-      fingerprint === undefined ? undefined : { role: "cardFp", hash: hashOf("cardFp", fingerprint) }
-  )
 
 /** Declines that say nothing of the card: the gateway failed, or the customer did not come back. */
 const notTheCard: ReadonlySet<string> = new Set(["gateway_error", "action_expired"])
@@ -52,9 +43,10 @@ export const subscriptions = [
         card: Memory.mergeCard(profile.card, risk),
         authExpiresAt: authExpiresAt === undefined ? profile.authExpiresAt : toMillis(authExpiresAt)
       }))
-      const card = yield* cardOf(risk.fingerprint)
       const profile = yield* Memory.assessedProfile(orderId)
-      if (profile !== undefined && card !== undefined) yield* Memory.see(orderId, profile.placedAt, [card])
+      if (profile !== undefined && risk.fingerprint !== undefined) {
+        yield* Memory.seeCard(orderId, profile.placedAt, risk.fingerprint)
+      }
       yield* authorizedUntil(orderId, authExpiresAt)
     })),
 
@@ -65,8 +57,9 @@ export const subscriptions = [
       if (notTheCard.has(code)) return
       const profile = yield* Memory.assessedProfile(orderId)
       if (profile === undefined) return
-      const card = yield* cardOf(fingerprint)
-      if (card !== undefined) yield* Memory.see(orderId, profile.placedAt, [card])
+      const card = fingerprint === undefined
+        ? undefined
+        : yield* Memory.seeCard(orderId, profile.placedAt, fingerprint)
       yield* Memory.countDecline(orderId, profile.placedAt, card)
     })),
 

@@ -7,6 +7,10 @@ import type { Facts } from "./Domain/Facts.ts"
 import type { Snapshot } from "./Domain/Snapshot.ts"
 
 const orderId = Table.textOf(OrderId)
+
+/** What the bank's checks of a card said. */
+const CardFacts = Schema.typeSchema(PaymentRisk).pipe(Schema.omit("fingerprint"))
+export type CardFacts = typeof CardFacts.Type
 /** A document of a type of this service's own: only its own code writes it. */
 const json = <A>(): Table.Column<A> => Table.json(Schema.declare((_: unknown): _ is A => true))
 
@@ -105,7 +109,7 @@ export const Orders = Table.make("order_profile", {
     grand: Table.integer,
     /** Hash of the customer, of a guest's e-mail, or null for who left neither. */
     customer: Table.nullable(Table.text),
-    card: Table.nullable(Table.json(Schema.typeSchema(PaymentRisk))),
+    card: Table.nullable(Table.json(CardFacts)),
     authExpiresAt: Table.nullable(Table.integer),
     delivered: Table.boolean,
     returned: Table.boolean,

@@ -195,13 +195,14 @@ describe("an assessment", () => {
     "a later stage knows what the payment agent told of the card",
     Effect.gen(function*() {
       yield* assess(1, plain())
+      for (const n of [7, 8, 9]) yield* assess(n, plain(START, card("card_1")))
       yield* fraud.hear(PaymentAuthorized, {
         ...about(1),
         amount: gbp(5_000),
         risk: { cvc: "fail", avs: "one_fails", threeDs: "authenticated", cardCountry: "US", fingerprint: "card_1" }
       })
       const found = yield* assess(1, plain(), "post_auth")
-      assert.deepStrictEqual([found.score, codes(found)], [23, ["R06", "R07", "R08", "R23"]])
+      assert.deepStrictEqual([found.score, codes(found)], [48, ["R06", "R07", "R08", "R09", "R23"]])
     })
   )
 
@@ -595,6 +596,12 @@ describe("privacy (F5)", () => {
         })
       }
       yield* fraud.call("assess", { payload: request(1, plain(START, card("card_fingerprint_78"))) })
+      yield* fraud.hear(PaymentAuthorized, {
+        ...about(1),
+        amount: gbp(1),
+        risk: { fingerprint: "card_fingerprint_78" }
+      })
+      yield* decline(1, "card_fingerprint_78")
       const database = yield* Database
       const tables = yield* database.read(Transaction.query("select name from sqlite_master where type = 'table'"))
       for (const { name } of tables) {

@@ -174,7 +174,6 @@ describe("Identifiers", () => {
   it("a guest is known by e-mail, and a listed customer is not taken for one", () => {
     const shown = Identifiers.ofFeatures(
       { placedAt: "", grand: { amount: 1, currency: "GBP" }, email: { hash: "e" }, card: { fingerprint: "f" } },
-      undefined,
       hashOf
     )
     assert.deepStrictEqual(shown, [

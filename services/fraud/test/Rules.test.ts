@@ -19,7 +19,10 @@ interface Given {
 }
 
 const judge = ({ features, snapshot, stage }: Given) =>
-  Score.score(RulesetV1, Facts.make(stage ?? "pre_auth", plain(START, features), undefined), { ...empty, ...snapshot })
+  Score.score(RulesetV1, Facts.make(stage ?? "pre_auth", plain(START, features), Facts.nothingHeard), {
+    ...empty,
+    ...snapshot
+  })
 
 const customer = (changes: Partial<Snapshot["customer"]>): Partial<Snapshot> => ({
   customer: { ...empty.customer, ...changes }
@@ -420,7 +423,10 @@ describe("missing facts", () => {
   })
 
   it("the payment agent's answer fills what the features leave out", () => {
-    const facts = Facts.make("post_auth", plain(START, { card: { cvc: "pass" } }), { cvc: "fail", avs: "both_fail" })
+    const facts = Facts.make("post_auth", plain(START, { card: { cvc: "pass" } }), {
+      cardKnown: false,
+      card: { cvc: "fail", avs: "both_fail" }
+    })
     assert.deepStrictEqual([facts.cvc, facts.avs], ["pass", "both_fail"])
   })
 })

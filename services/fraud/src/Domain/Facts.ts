@@ -72,11 +72,19 @@ const instant = (text: string | undefined): number | undefined => text === undef
 /** As `known` in an object literal; typed so that absent facts may be undefined there. */
 type Loose<A> = { [N in keyof A]: A[N] | undefined }
 
+/** What the payment agent told of the order's card before. */
+export interface Heard {
+  readonly cardKnown: boolean
+  readonly card?: Omit<PaymentRisk, "fingerprint"> | undefined
+}
+
+export const nothingHeard: Heard = { cardKnown: false }
+
 /**
  * The facts of an order: its features, filled up with what the payment agent told about its card and what the ports know
  * of its network and its card's issuer. What the features say themselves comes first.
  */
-export const make = (stage: AssessmentStage, features: Features, heardOfCard: PaymentRisk | undefined): Facts => {
+export const make = (stage: AssessmentStage, features: Features, heard: Heard): Facts => {
   const { card, customer, email, ip, lines } = features
   const prefix = ip?.prefix === undefined ? undefined : network(ip.prefix, ip.prefix.includes(":") ? 48 : 24)
   const ofNetwork = prefix === undefined ? undefined : NetworkFacts.ofPrefix(prefix)
@@ -105,12 +113,12 @@ export const make = (stage: AssessmentStage, features: Features, heardOfCard: Pa
     ipKind: ip?.kind ?? ofNetwork?.kind,
     addressKnown: features.shippingAddress !== undefined,
     addressKind: features.shippingAddress?.kind,
-    cardKnown: (card?.fingerprint ?? heardOfCard?.fingerprint) !== undefined,
-    cardCountry: card?.cardCountry ?? heardOfCard?.cardCountry ??
+    cardKnown: heard.cardKnown || card?.fingerprint !== undefined,
+    cardCountry: card?.cardCountry ?? heard.card?.cardCountry ??
       (card?.bin === undefined ? undefined : BinFacts.countryOf(card.bin)),
-    avs: card?.avs ?? heardOfCard?.avs,
-    cvc: card?.cvc ?? heardOfCard?.cvc,
-    threeDs: card?.threeDs ?? heardOfCard?.threeDs
+    avs: card?.avs ?? heard.card?.avs,
+    cvc: card?.cvc ?? heard.card?.cvc,
+    threeDs: card?.threeDs ?? heard.card?.threeDs
   }
   return known(facts) as Facts
 }

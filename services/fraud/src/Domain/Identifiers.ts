@@ -17,10 +17,9 @@ export type HashOf = (kind: "cardFp" | "cidr", value: string) => string
 /** The identifiers that an order shows. */
 export const ofFeatures = (
   { billingAddress, card, customer, device, email, ip, phoneHash, shippingAddress }: Features,
-  heardFingerprint: string | undefined,
   hashOf: HashOf
 ): ReadonlyArray<Shown> => {
-  const fingerprint = card?.fingerprint ?? heardFingerprint
+  const fingerprint = card?.fingerprint
   const found: ReadonlyArray<readonly [Role, string | undefined]> = [
     ["customer", customer?.hash ?? email?.hash],
     ["email", email?.hash],
