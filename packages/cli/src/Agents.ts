@@ -6,6 +6,7 @@ import { agent as inventory } from "@holdfast/inventory/Agent"
 import { agent as order } from "@holdfast/order/Agent"
 import { HashKey } from "@holdfast/order/HashKey"
 import { withSandbox } from "@holdfast/payment/Agent"
+import { agent as product } from "@holdfast/product/Agent"
 import * as Layer from "effect/Layer"
 
 /**
@@ -23,6 +24,7 @@ export interface Options {
 
 /** Every agent that this program can run, in the order in which they are listed. */
 export const agents = (options: Options): ReadonlyArray<Agent> => [
+  product,
   Agents.provide(
     order,
     Layer.merge(Layer.orDie(HashKey.layer), Peer.layer(() => `http://${options.host}:${options.port()}`))

@@ -99,7 +99,7 @@ describe("checkout through the HTTP API", () => {
         const paysAnotherWay = Effect.gen(function*() {
           const id = yield* place(shop, "decline_insufficient", { token: "decline_insufficient" })
           yield* orderThat(shop, id, held("awaiting_payment"))
-          yield* shop.post(`/order/orders/${id}/payments`, { paymentMethodToken: "ok" }, `pay-${id}`)
+          yield* shop.post(`/order/orders/${id}/pay`, { paymentMethodToken: "ok:another" }, `pay-${id}`)
           const order = yield* orderThat(shop, id, ended)
           assert.strictEqual(order.state, "confirmed")
         })

@@ -87,8 +87,8 @@ export const importBody = (externalRef: string, changes: {
   currency: "GBP",
   lines: [{ sku: changes.sku ?? "85123A", qty: changes.qty ?? 1, unitPrice: 1530 }],
   customer: { ref: externalRef },
-  shipTo: { name: "Ada", line1: "1 Road", city: "London", postalCode: "N1 1AA", country: "GB" },
-  paymentMethodToken: changes.token ?? "ok"
+  shipTo: { name: externalRef, line1: `${externalRef} Road`, city: "London", postalCode: "N1 1AA", country: "GB" },
+  paymentMethodToken: `${changes.token ?? "ok"}:${externalRef}`
 })
 
 /** Places an order and answers its id. */

@@ -42,5 +42,11 @@ const byToken = new Map<string, Behaviour>(Object.entries(behaviours))
 
 const unknown: Behaviour = { ...ok, authorize: { decline: "invalid_token" } }
 
-/** The behaviour of a token, with or without the prefix `tok_`; one that does not exist is declined. */
-export const of = (token: string): Behaviour => byToken.get(token.replace(/^tok_/, "")) ?? unknown
+/**
+ * The behaviour of a token, with or without the prefix `tok_`; one that does not exist is declined. What follows a colon
+ * names the card, so that `ok:ada` and `ok:bob` behave alike and are two cards.
+ */
+export const of = (token: string): Behaviour => byToken.get(token.replace(/^tok_/, "").replace(/:.*$/, "")) ?? unknown
+
+/** What stands for the token's card: `ok:ada` and `decline_insufficient:ada` are the same one. */
+export const card = (token: string): string => /:(.+)$/.exec(token)?.[1] ?? token
