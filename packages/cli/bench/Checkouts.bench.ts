@@ -41,6 +41,8 @@ const checkouts = async (
   const after = server.usage()
   const open = endings.filter(({ state }) => state !== "confirmed" && state !== "cancelled")
   if (open.length > 0) throw new Error(`${open.length} of ${endings.length} orders did not end`)
+  const confirmed = endings.filter(({ state }) => state === "confirmed").length
+  if (confirmed < endings.length / 2) throw new Error(`only ${confirmed} of ${endings.length} orders were confirmed`)
   return {
     perSecond: endings.length / seconds,
     cpuMicros: before && after ? (after.cpuMicros - before.cpuMicros) / endings.length : NaN,

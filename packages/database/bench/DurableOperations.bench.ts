@@ -141,7 +141,7 @@ const run = async ({ progress, quick }: Options): Promise<ReadonlyArray<Row>> =>
     return [
       ...await measure(1, {}),
       ...await measure(16, {}),
-      ...await measure(256, { [sameKernel]: { atLeast: 8 } })
+      ...await measure(256, { [sameKernel]: { of: "ratio", atLeast: 8 } })
     ]
   } finally {
     hand.close()

@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { join } from "node:path"
 
-/** What was promised of a figure or, with a peer, of the ratio of `ours` to the peer's. */
-export type Aim = { readonly atMost: number } | { readonly atLeast: number }
+/** What was promised of a figure, or of its ratio to the peer's. */
+export type Aim = { readonly of: "ours" | "ratio" } & ({ readonly atMost: number } | { readonly atLeast: number })
 
 /** One figure, beside a peer's if there is one. */
 export interface Row {
@@ -67,7 +67,7 @@ export const interleave = async (
   return figures
 }
 
-/** A row for each peer: everyone but `ours` in the rounds. An aim is of the ratio to the peer of that name. */
+/** A row for each peer: everyone but `ours` in the rounds. Each aim stands in the row of the peer it is named after. */
 export const compare = (
   name: string,
   unit: string,

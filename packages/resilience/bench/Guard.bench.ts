@@ -134,7 +134,7 @@ const run = async (options: Options): Promise<ReadonlyArray<Row>> => {
     )
     return [
       ...compare("guarded call", "ns/call", guarded, "holdfast", {
-        "cockatiel 3.2.1 (retry, breaker, bulkhead, timeout)": { atMost: 0.15 }
+        "cockatiel 3.2.1 (retry, breaker, bulkhead, timeout)": { of: "ratio", atMost: 0.15 }
       }),
       ...compare("guarded effect", "ns/call", effects, "holdfast"),
       ...compare("refused by an open breaker", "ns/call", refused, "holdfast")
