@@ -143,7 +143,11 @@ const make = (options: Options) =>
 
     const ask = (payment: PaymentRow, attempt: AttemptRow): Effect.Effect<Called> =>
       Effect.gen(function*() {
-        const step = attempt.state === "sent" ? "send" : "query"
+        const age = (now: number) => now - Instant.toMillis(attempt.startedAt)
+        const step = RetryMatrix.allowed(
+          attempt.state === "sent" ? "send" : "query",
+          age(yield* Clock.currentTimeMillis)
+        )
         const answer = yield* Effect.either(policy.effect(
           step === "send"
             ? call(gateway, payment, attempt)
@@ -154,7 +158,7 @@ const make = (options: Options) =>
         const next = (failure: RetryMatrix.Failure, retryAfterMillis?: number) =>
           RetryMatrix.next(failure, step, {
             tries: attempt.tries + 1,
-            ageMillis: now - Instant.toMillis(attempt.startedAt),
+            ageMillis: age(now),
             random,
             retryAfterMillis
           })
@@ -196,9 +200,11 @@ const make = (options: Options) =>
         for (let due = yield* dueOf(paymentId); due !== undefined; due = yield* dueOf(paymentId)) {
           const { attempt, payment } = due
           const called = yield* ask(payment, attempt)
-          yield* database.execute(
+          const outcome = yield* database.execute(
             operation(attempt, called, Results.settle(attempt.id, called.report, called.next))
           )
+          // A result that is on record ended the attempt with it; never call on if that should not be so.
+          if (outcome._tag === "Known") return
         }
       })
 

@@ -184,7 +184,7 @@ const make = (options: Options) =>
         avs: "both_match",
         cvc: "pass",
         threeDs: threeDs ? "authenticated" : "not_used",
-        fingerprint: named("card", token)
+        fingerprint: named("card", Behaviour.card(token))
       }
     })
 
@@ -217,7 +217,7 @@ const make = (options: Options) =>
           _tag: "Declined",
           providerRef: ref,
           code: behaviour.authorize.decline,
-          fingerprint: named("card", call.methodToken)
+          fingerprint: named("card", Behaviour.card(call.methodToken))
         }
       }
       store.putCharge({ ...charge, state: "authorized", authorized: call.amount })

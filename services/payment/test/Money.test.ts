@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { CapturePayment } from "@holdfast/contracts/PaymentCommands"
+import { AuthorizePayment, CapturePayment } from "@holdfast/contracts/PaymentCommands"
 import { Effect, Either, TestClock } from "effect"
 import * as Commands from "../src/Commands.ts"
 import * as World from "./World.ts"
@@ -257,5 +257,46 @@ describe("sync", () => {
       const attempts = yield* world.attempts(1)
       assert.isAtLeast(attempts[0]?.tries ?? 0, before + 1)
       assert.strictEqual(attempts.length, 1)
+    }))
+})
+
+describe("events", () => {
+  test("have an id each, though one result tells several", (world) =>
+    Effect.gen(function*() {
+      yield* world.hear(AuthorizePayment, {
+        paymentId: World.paymentId(1),
+        orderId: World.orderId(1),
+        amount: World.gbp(100),
+        methodToken: "ok",
+        captureMode: "automatic"
+      })
+      yield* World.untilState(world, 1, "captured")
+      const messages = yield* world.database.outbox.readAfter(0, ["ecom.payment.events.v1"], 10)
+      assert.deepStrictEqual(yield* types(world), ["authorized", "captured"])
+      assert.strictEqual(new Set(messages.map(({ envelope }) => envelope.id)).size, 2)
+    }))
+})
+
+describe("the gateway", () => {
+  test("cannot be called inside a transaction", (world) =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(world.execute(world.gateway.retrieve({ idempotencyKey: "x" })))
+      assert.include(String(exit), "inside a transaction")
+    }))
+
+  test("refuses other parameters under a key it knows", (world) =>
+    Effect.gen(function*() {
+      yield* authorized(world)
+      const [attempt] = yield* world.attempts(1)
+      const failure = yield* Effect.flip(world.gateway.authorize({
+        idempotencyKey: attempt?.idempotencyKey ?? "",
+        paymentId: World.paymentId(1),
+        orderId: World.orderId(1),
+        amount: 101,
+        currency: "GBP",
+        methodToken: "ok",
+        captureMode: "manual"
+      }))
+      assert.strictEqual(failure._tag, "GatewayKeyInUse")
     }))
 })

@@ -47,30 +47,31 @@ export interface Situation {
   readonly retryAfterMillis?: number | undefined
 }
 
-const backoff = (policy: RetryPolicy.RetryPolicy, { random, retryAfterMillis = 0, tries }: Situation): number =>
-  Math.ceil(Math.max(RetryPolicy.delay(policy, Math.max(1, tries), 0, random), retryAfterMillis))
+/** What may be done: a call is not repeated once the gateway may have forgotten its key. */
+export const allowed = (step: Next["step"], ageMillis: number): Next["step"] =>
+  ageMillis < keyLifetimeMillis ? step : "query"
 
-/** The retry matrix (spec §5, policies). Total. */
-export const next = (failure: Failure, step: Next["step"], situation: Situation): Next => {
-  const send = (): Next =>
-    situation.ageMillis < keyLifetimeMillis
-      ? { step: "send", delayMillis: backoff(sends, situation) }
-      : { step: "query", delayMillis: backoff(queries, situation) }
+const stepAfter = (failure: Failure, step: Next["step"], tries: number): Next["step"] => {
   switch (failure) {
     case "not_called":
-      return { step, delayMillis: Math.ceil(situation.retryAfterMillis ?? backoff(sends, situation)) }
     case "rate_limited":
-      return step === "send" ? send() : { step: "query", delayMillis: backoff(queries, situation) }
+      return step
     case "server_error":
-      return step === "send" && situation.tries < maxSends
-        ? send()
-        : { step: "query", delayMillis: backoff(queries, situation) }
+      return step === "send" && tries < maxSends ? "send" : "query"
     case "no_answer":
     case "key_in_use":
     case "pending":
-      return { step: "query", delayMillis: backoff(queries, situation) }
+      return "query"
     case "unknown_key":
       // The call never arrived. With its key it is safe to repeat, even if it is still on its way.
-      return send()
+      return "send"
   }
+}
+
+/** The retry matrix (spec §5, policies): what follows the failure of a `step`. Total. */
+export const next = (failure: Failure, step: Next["step"], situation: Situation): Next => {
+  const { ageMillis, random, retryAfterMillis = 0, tries } = situation
+  const following = allowed(stepAfter(failure, step, tries), ageMillis)
+  const backoff = RetryPolicy.delay(following === "send" ? sends : queries, Math.max(1, tries), 0, random)
+  return { step: following, delayMillis: Math.ceil(Math.max(backoff, retryAfterMillis)) }
 }
