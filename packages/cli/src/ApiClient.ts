@@ -30,7 +30,11 @@ export class RequestRefused extends Data.TaggedError("RequestRefused")<{
 /** What a request can meet. */
 export type ApiError = AgentsUnreachable | RequestRefused
 
-const ProblemBody = Schema.parseJson(Schema.Struct({ code: Schema.String, detail: Schema.String }))
+const ProblemBody = Schema.parseJson(Schema.Struct({
+  code: Schema.String,
+  detail: Schema.String,
+  issues: Schema.optional(Schema.Array(Schema.Struct({ path: Schema.String, message: Schema.String })))
+}))
 const isProblem = Schema.decodeUnknownOption(ProblemBody)
 
 /** One attempt waits at most this long for its answer. */
@@ -131,10 +135,13 @@ const make = ({ patienceMillis, url }: { readonly url: string; readonly patience
 
 const refused = (request: string, { body, status }: Attempt): RequestRefused => {
   const problem = isProblem(body)
+  const issues = problem._tag === "Some" ? problem.value.issues ?? [] : []
   return new RequestRefused({
     request,
     status,
     code: problem._tag === "Some" ? problem.value.code : "unknown",
-    detail: problem._tag === "Some" ? problem.value.detail : body.slice(0, 200)
+    detail: problem._tag === "Some"
+      ? [problem.value.detail, ...issues.map(({ message, path }) => `${path}: ${message}`)].join(" ")
+      : body.slice(0, 200)
   })
 }

@@ -52,17 +52,12 @@ const createProduct = (channel: string, product: NewProduct) =>
     yield* api.post(
       "/product/products",
       {
-        slug: product.sku.toLowerCase().replace(/[^a-z0-9-]/g, "-"),
+        slug: product.sku.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/-$/, ""),
         type: "simple",
         title: { en: product.title },
-        description: {},
-        categoryIds: [],
-        attributes: {},
-        media: [],
         taxClass: "standard",
         variants: [{
           sku: product.sku,
-          options: {},
           prices: [{ currency: CURRENCY, amount: product.price, channel }]
         }]
       },
