@@ -40,7 +40,7 @@ export interface Saga<Data, Action, R>
     key: string,
     transition: (data: Data) => Transition<Data, Action>
   ) => Effect.Effect<boolean, WriteError, Transaction.Transaction | Transaction.Reader | R>
-  /** The newest saga of the key. */
+  /** The unfinished saga of the key, else the newest one. */
   readonly find: (key: string) => Effect.Effect<Option.Option<Row<typeof Sagas>>, ReadError, Transaction.Reader>
   /** An operator's wish: ask the current step again, or give up and undo. Does nothing to a saga that has ended. */
   readonly operate: (
@@ -155,14 +155,15 @@ export const make = <Data, I, Action, R>(
         instance.undoing.length === 0 ? instance : { ...instance, step: instance.entered.at(-1) ?? definition.first }
     )
 
+  /** The unfinished one, else the newest: two may have started in the same millisecond. */
   const find = (key: string) =>
     Effect.map(
       Transaction.select(Sagas, {
         where: [["type", "=", definition.type], ["key", "=", key]],
         orderBy: [["startedAt", "desc"]],
-        limit: 1
+        limit: 8
       }),
-      (rows) => Option.fromNullable(rows[0])
+      (rows) => Option.fromNullable(rows.find((row) => row.endedAt === null) ?? rows[0])
     )
 
   const step = (

@@ -204,6 +204,7 @@ const enter = <Data, Action>(
     data,
     entered: instance.entered.includes(name) ? instance.entered : [...instance.entered, name],
     rounds: { ...instance.rounds, [name]: (instance.rounds[name] ?? 0) + 1 },
+    reason: null,
     misses: 0,
     deadlineAt: now + stepOf(definition, name).waitMillis(data, now)
   }
@@ -248,6 +249,7 @@ const apply = <Data, Action>(
           ...instance,
           state: "running",
           data: transition.data,
+          reason: null,
           misses: 0,
           deadlineAt: now + stepOf(definition, instance.step).waitMillis(transition.data, now)
         },
@@ -265,7 +267,7 @@ const apply = <Data, Action>(
     }
     case "Done":
       return {
-        instance: { ...instance, state: "done", data: transition.data, misses: 0, deadlineAt: null },
+        instance: { ...instance, state: "done", data: transition.data, reason: null, misses: 0, deadlineAt: null },
         requests: [],
         actions: transition.actions
       }
@@ -275,7 +277,8 @@ const apply = <Data, Action>(
           ...instance,
           state: "needs_operator",
           data: transition.data,
-          reason: transition.reason,
+          // What is being undone keeps the reason why.
+          reason: instance.undoing.length > 0 ? instance.reason : transition.reason,
           deadlineAt: null
         },
         requests: [],

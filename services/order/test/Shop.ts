@@ -65,7 +65,13 @@ export interface ShopShape {
   /** From now on an agent does not hear what it is asked (until `unmute`). */
   readonly mute: (agent: string) => void
   readonly unmute: (agent: string) => Effect.Effect<void>
-  /** Time passes; deadlines are looked at on the way. */
+  /** Runs a job's handler as an operation. */
+  readonly run: (job: Effect.Effect<void, unknown, Transaction | Reader>) => Effect.Effect<void>
+  /** Time passes, and the agent is not there. */
+  readonly sleep: (millis: number) => Effect.Effect<void>
+  /** Looks at deadlines once. */
+  readonly look: Effect.Effect<void>
+  /** Time passes; deadlines are looked at in the end. */
   readonly wait: (millis: number) => Effect.Effect<void>
   readonly said: <N extends string, A, I>(message: Message.Message<N, A, I>) => Effect.Effect<ReadonlyArray<A>>
   readonly order: (id: OrderId) => Effect.Effect<Order>
@@ -75,6 +81,9 @@ export interface ShopShape {
 export class Shop extends Context.Tag("test/Shop")<Shop, ShopShape>() {}
 
 const id = OperationIds.make("shop")
+
+const STEPS = 7
+const STEP_MILLIS = 2_000
 
 /** A product with one variant of the same sku, priced and published. */
 export const product = (
@@ -179,7 +188,9 @@ const make = (stock: Readonly<Record<string, number>>) =>
       Effect.provide(effect, ports)
 
     let unnamed = 0
-    const call: ShopShape["call"] = (name, request, options = {}) => {
+    const call: ShopShape["call"] = (name, request, options = {}) =>
+      Effect.suspend(() => callOnce(name, request, options))
+    const callOnce: ShopShape["call"] = (name, request, options = {}) => {
       const handler = handlers[name]
       const operationId = `test:${options.key ?? `unnamed-${unnamed++}`}`
       const full = {
@@ -282,15 +293,32 @@ const make = (stock: Readonly<Record<string, number>>) =>
           muted.delete(agent)
           return Effect.zipRight(Effect.forEach(waiting, ask, { discard: true }), settle)
         }),
-      // An agent that slept is given time to catch up before deadlines count: it looks often at the end of the wait.
+      run: (job) =>
+        Effect.suspend(() => {
+          const operationId = `job-${unnamed++}`
+          return Effect.asVoid(Effect.orDie(database.execute({
+            id: operationId,
+            command: "job",
+            writeClass: "mergeable",
+            fingerprint: "",
+            cause: { correlationId: operationId, causationId: operationId },
+            keepMillis: 60_000,
+            handler: job,
+            answer: () => "",
+            refusal: () => undefined
+          })))
+        }),
+      sleep: (millis) => TestClock.adjust(millis),
+      look: Effect.zipRight(sweep, settle),
+      // An agent that slept is given time to catch up before deadlines count: it looks often at the end of the wait, which
+      // lasts long enough for what follows at once.
       wait: (millis) =>
         Effect.gen(function*() {
-          const steps = 7
-          yield* TestClock.adjust(Math.max(0, millis - steps * 2_000))
-          for (let i = 0; i < steps; i++) {
+          yield* TestClock.adjust(Math.max(0, millis - STEPS * STEP_MILLIS))
+          for (let i = 0; i < STEPS; i++) {
             yield* sweep
             yield* settle
-            yield* TestClock.adjust(2_000)
+            yield* TestClock.adjust(STEP_MILLIS)
           }
           yield* sweep
           yield* settle
