@@ -91,6 +91,8 @@ const run = async ({ file, name }) => {
   await build({
     stdin: {
       contents: `import { bench } from "./${file}"
+        // An exit, and not a death, so that servers are stopped and stores removed.
+        for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1))
         const progress = (what) => process.send({ progress: what })
         process.send({ title: bench.title, how: bench.how, rows: await bench.run({ quick: ${quick}, progress }) })
         process.disconnect()`,
@@ -108,13 +110,18 @@ const run = async ({ file, name }) => {
     }
   })
   const child = fork(outfile, { cwd: root, stdio: ["ignore", 2, 2, "ipc"], serialization: "advanced" })
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => child.kill(signal))
   let result
   child.on("message", (message) => {
     if (message.progress === undefined) result = message
     else progress(`${name}: ${message.progress}`)
   })
+  const stop = (signal) => {
+    child.kill(signal)
+    child.once("exit", () => process.exit(130))
+  }
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, stop)
   const code = await new Promise((resolve) => child.on("exit", (exit, signal) => resolve(exit ?? signal)))
+  for (const signal of ["SIGINT", "SIGTERM"]) process.off(signal, stop)
   progress("")
   if (code !== 0 || result === undefined) throw new Error(`the bench ${name} ended with ${code}`)
   return result
@@ -168,8 +175,8 @@ const markdown = (described, results) =>
     "",
     ...described.map((line) => `- ${line}`),
     "",
-    "Absolute figures move with the machine and with what else it does; a ratio compares what ran in turns in one",
-    "process. `ratio` is ours divided by the peer's, the median over the rounds.",
+    "Absolute figures move with the machine and with what else it does; a ratio compares what ran in turns.",
+    "`ratio` is ours divided by the peer's, the median over the rounds.",
     ...results.flatMap(({ after, before, how, rows, title }) => [
       "",
       `## ${title}`,

@@ -100,5 +100,7 @@ export const storeFolder = (): { readonly path: string; readonly remove: () => v
   const parent = join(process.cwd(), "dist", "bench")
   mkdirSync(parent, { recursive: true })
   const path = mkdtempSync(join(parent, "stores-"))
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
+  const remove = () => rmSync(path, { recursive: true, force: true })
+  process.once("exit", remove)
+  return { path, remove }
 }
