@@ -344,11 +344,10 @@ const make = (options: Options) =>
         const request = known ??
           { key, ref: named(refPrefix[kind], key), kind, fingerprint, token, calls: 0, outcome: null, readyAt: 0 }
         const counted = { ...request, calls: request.calls + 1 }
-        store.putRequest(counted)
+        const failing = kind === "authorize" && answer === "error_first" && counted.calls === 1
+        if (answer === "never" || failing) store.putRequest(counted)
         if (answer === "never") return yield* Effect.never
-        if (kind === "authorize" && answer === "error_first" && counted.calls === 1) {
-          return yield* new Gateway.GatewayAway({ reason: "server_error", detail: "500" })
-        }
+        if (failing) return yield* new Gateway.GatewayAway({ reason: "server_error", detail: "500" })
         const first = counted.outcome === null
         if (!first && kind === "authorize" && now < counted.readyAt) {
           return yield* new Gateway.GatewayKeyInUse({ detail: `${key} is under way` })
