@@ -195,6 +195,13 @@ const probes = (
       degradationName: Degradation.names[level()],
       degradationSince: new Date(since).toISOString(),
       persistence: "file",
+      agents: agents.map((agent) => ({
+        agent: agent.name,
+        status: verdictOf(agent),
+        phase: agent.phase,
+        degradationLevel: agent.degradation().level,
+        notes: notesOf(agent)
+      })),
       notes: agents.flatMap((agent) => notesOf(agent).map((note) => single ? note : `${agent.name}: ${note}`)),
       checks: {
         ...Object.fromEntries(

@@ -54,7 +54,7 @@ export class ApiClient extends Context.Tag("@holdfast/cli/ApiClient")<ApiClient,
   readonly post: <A, I>(
     path: string,
     body: unknown,
-    key: string,
+    key: string | undefined,
     answer: Schema.Schema<A, I>
   ) => Effect.Effect<A, ApiError>
 }>() {
@@ -128,7 +128,7 @@ const make = ({ patienceMillis, url }: { readonly url: string; readonly patience
   return {
     get: <A, I>(path: string, answer: Schema.Schema<A, I>) =>
       Effect.flatMap(send("GET", path, undefined, undefined), (got) => decoded(`GET ${path}`, got, answer)),
-    post: <A, I>(path: string, body: unknown, key: string, answer: Schema.Schema<A, I>) =>
+    post: <A, I>(path: string, body: unknown, key: string | undefined, answer: Schema.Schema<A, I>) =>
       Effect.flatMap(send("POST", path, body, key), (got) => decoded(`POST ${path}`, got, answer))
   }
 }

@@ -10,27 +10,27 @@ const PATIENCE_MILLIS = 0
 
 const AgentHealth = Schema.Struct({
   agent: Schema.String,
-  status: Schema.String,
-  degradation_level: Schema.Number,
-  notes: Schema.optional(Schema.Array(Schema.String))
+  phase: Schema.String,
+  degradationLevel: Schema.Number,
+  notes: Schema.Array(Schema.String)
 })
 
-const ProcessHealth = Schema.Struct({ agents: Schema.Array(AgentHealth) })
+const Detailed = Schema.Struct({ agents: Schema.Array(AgentHealth) })
 
 /** `holdfast health` */
 export const command = Command.make("health", { url, json }, (given) =>
   Effect.gen(function*() {
     const api = yield* ApiClient
-    const whole = yield* api.get("/health/detailed", Schema.Unknown)
+    const whole = yield* api.get("/health/detailed", Schema.Record({ key: Schema.String, value: Schema.Unknown }))
     if (given.json) return yield* printJson(whole)
-    const { agents } = yield* Effect.orElseSucceed(Schema.decodeUnknown(ProcessHealth)(whole), () => ({ agents: [] }))
+    const { agents } = yield* Schema.decodeUnknown(Detailed)(whole)
     yield* print(table([
       ["agent", "state", "level", ""],
       ...agents.map((agent) => [
         agent.agent,
-        agent.status,
-        String(agent.degradation_level),
-        (agent.notes ?? []).join("; ")
+        agent.phase,
+        String(agent.degradationLevel),
+        agent.notes.join("; ")
       ])
     ]))
   }).pipe(Effect.provide(ApiClient.layer({ url: given.url, patienceMillis: PATIENCE_MILLIS })))).pipe(

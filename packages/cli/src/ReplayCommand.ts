@@ -5,7 +5,6 @@ import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import { ApiClient } from "./ApiClient.ts"
 import * as InvoiceFile from "./Replay/InvoiceFile.ts"
 import type { Day } from "./Replay/Plan.ts"
@@ -25,20 +24,13 @@ export class ReplayMismatch extends Data.TaggedError("ReplayMismatch")<{ readonl
 /** How long a replay waits for agents that do not answer, before it gives up. */
 const PATIENCE_MILLIS = 120_000
 
-const Range = Schema.transform(
-  Schema.String.pipe(Schema.pattern(/^[1-9]\d{0,3}(\.\.[1-9]\d{0,3})?$/, {
-    message: () => "days are numbers from 1, e.g. --days 3 or --days 1..5"
-  })),
-  Schema.Struct({ from: Schema.Number, to: Schema.Number }),
-  {
-    strict: true,
-    decode: (text) => {
-      const [from = "", to = from] = text.split("..")
-      return { from: Number(from), to: Number(to) }
-    },
-    encode: ({ from, to }) => `${from}..${to}`
-  }
-)
+/** `3` or `1..5`, counted from 1. */
+const range = (text: string): Effect.Effect<{ readonly from: number; readonly to: number }, ReplayArgumentsInvalid> => {
+  const [, from = "", to = from] = /^([1-9]\d{0,3})(?:\.\.([1-9]\d{0,3}))?$/.exec(text) ?? []
+  return from === "" || Number(to) < Number(from)
+    ? new ReplayArgumentsInvalid({ detail: `--days counts from 1, e.g. --days 3 or --days 1..5; it is "${text}"` })
+    : Effect.succeed({ from: Number(from), to: Number(to) })
+}
 
 const folder = Args.text({ name: "folder" }).pipe(
   Args.withDescription("Folder with one CSV file a day"),
@@ -57,8 +49,7 @@ const options = {
   ),
   days: Options.text("days").pipe(
     Options.withDescription("Only these days, counted from 1: A..B"),
-    Options.withSchema(Range),
-    Options.withDefault({ from: 1, to: 9_999 })
+    Options.withDefault("1..9999")
   ),
   concurrency: Options.integer("concurrency").pipe(
     Options.withDescription("Orders under way at once; at 1 two runs end alike, order by order"),
@@ -83,8 +74,9 @@ export const command = Command.make("replay", options, (given) =>
         detail: "give a folder of CSV files, or --sample to replay a made-up day"
       })
     }
+    const days = yield* range(given.days)
     const plans = Option.isSome(given.folder)
-      ? yield* InvoiceFile.days(given.folder.value, given.days)
+      ? yield* InvoiceFile.days(given.folder.value, days)
       : [{ date: "sample", read: Effect.succeed(Sample.day({ seed: given.seed, invoices: given.invoices })) }]
     const shown = progress()
     const run: Replay.Options = {
@@ -95,15 +87,15 @@ export const command = Command.make("replay", options, (given) =>
     }
     const started = yield* Clock.currentTimeMillis
     const known = new Set<string>()
-    const days: Array<Day> = []
+    const replayed: Array<Day> = []
     const endings: Array<Ending> = []
     for (const { read } of plans) {
       const plan = yield* read
-      days.push(plan)
+      replayed.push(plan)
       endings.push(...yield* Replay.day(run, plan, known))
     }
     shown.end()
-    const report = Report.make(days, endings, ((yield* Clock.currentTimeMillis) - started) / 1000)
+    const report = Report.make(replayed, endings, ((yield* Clock.currentTimeMillis) - started) / 1000)
     yield* given.json ? printJson(report) : print(Report.format(report))
     if (report.mismatches.length > 0) return yield* new ReplayMismatch({ detail: report.mismatches.join("; ") })
   }).pipe(Effect.provide(ApiClient.layer({ url: given.url, patienceMillis: PATIENCE_MILLIS })))).pipe(

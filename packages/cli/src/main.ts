@@ -4,8 +4,10 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as DeadLettersCommand from "./DeadLettersCommand.ts"
 import * as HealthCommand from "./HealthCommand.ts"
 import * as ReplayCommand from "./ReplayCommand.ts"
+import * as SagasCommand from "./SagasCommand.ts"
 import * as StartCommand from "./StartCommand.ts"
 import * as VerifyCommand from "./VerifyCommand.ts"
 
@@ -18,7 +20,9 @@ const holdfast = Command.make("holdfast").pipe(
     StartCommand.command,
     HealthCommand.command,
     ReplayCommand.command,
-    VerifyCommand.command
+    VerifyCommand.command,
+    DeadLettersCommand.command,
+    SagasCommand.command
   ])
 )
 
