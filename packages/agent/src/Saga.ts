@@ -18,7 +18,7 @@ import * as Schema from "effect/Schema"
 import type { Part } from "./Agent.ts"
 import * as Job from "./Job.ts"
 import { Peer } from "./Peer.ts"
-import type { Advance, Definition, Instance, Transition } from "./SagaMachine.ts"
+import type { Advance, Definition, Instance, Request, Transition } from "./SagaMachine.ts"
 import * as SagaMachine from "./SagaMachine.ts"
 
 /**
@@ -68,8 +68,8 @@ const STALL_MILLIS = 3_000
 const LEASE_MILLIS = 10_000
 
 /**
- * Binds a definition to its owner: the data's schema (it must not transform), and how the owner carries out the saga's
- * actions in the same transaction.
+ * Binds a definition to its owner: the data's schema (it must not transform), how the owner carries out the saga's actions in
+ * the same transaction, and how it adds to a request what the saga need not remember, since its tables do (an order's lines).
  *
  * @category constructors
  */
@@ -81,6 +81,10 @@ export const make = <Data, I, Action, R>(
       action: Action,
       data: Data
     ) => Effect.Effect<void, WriteError, Transaction.Transaction | Transaction.Reader | R>
+    readonly complete?: (
+      request: Request,
+      data: Data
+    ) => Effect.Effect<Request, WriteError, Transaction.Transaction | Transaction.Reader | R>
   }
 ): Saga<Data, Action, R> => {
   const Stored = Schema.Struct({
@@ -130,7 +134,10 @@ export const make = <Data, I, Action, R>(
     Effect.gen(function*() {
       for (const action of advance.actions) yield* options.act(action, advance.instance.data)
       for (const { id: requestId, request } of advance.requests) {
-        yield* Transaction.emit(request.message, request.payload, { eventId: `${id}.${requestId}`, correlationId: id })
+        const { message, payload } = options.complete === undefined
+          ? request
+          : yield* options.complete(request, advance.instance.data)
+        yield* Transaction.emit(message, payload, { eventId: `${id}.${requestId}`, correlationId: id })
       }
     })
 

@@ -169,7 +169,6 @@ const accept = (accepted: Accepted) =>
       orderId,
       ...(customer.customerId === undefined ? {} : { customerId: customer.customerId }),
       amount,
-      lines: rows.map(({ id, qty, sku }) => ({ lineId: id, sku, qty })),
       shipTo: destination(accepted.shipTo),
       features: FraudFeatures.of({
         placedAt: accepted.placedAt,

@@ -164,9 +164,17 @@ class Running<Data, Action> {
   private readonly world: World
   private readonly definition: SagaMachine.Definition<Data, Action>
   private readonly id: string
+  private readonly complete: (request: SagaMachine.Request) => SagaMachine.Request
   private watching = false
 
-  constructor(world: World, definition: SagaMachine.Definition<Data, Action>, id: string, data: Data) {
+  constructor(
+    world: World,
+    definition: SagaMachine.Definition<Data, Action>,
+    id: string,
+    data: Data,
+    complete: (request: SagaMachine.Request) => SagaMachine.Request = (request) => request
+  ) {
+    this.complete = complete
     this.world = world
     this.definition = definition
     this.id = id
@@ -183,7 +191,7 @@ class Running<Data, Action> {
       `${this.world.now} -> ${advance.instance.state} ${advance.instance.step} undoing [${advance.instance.undoing.join()}]`
     )
     for (const { id, request } of advance.requests) {
-      this.world.command(`${this.id}.${id}`, request, (event) => this.hear(event))
+      this.world.command(`${this.id}.${id}`, this.complete(request), (event) => this.hear(event))
     }
     this.watch()
   }
@@ -236,7 +244,6 @@ const checkOut = (seed: number) => {
   const data: Checkout.Data = {
     orderId,
     amount: { amount: world.random() < 0.5 ? 5_000 : 50_000, currency: "GBP" },
-    lines: LINES.map(({ qty, sku }) => ({ lineId: OrderLineId.make(id("oli")), sku, qty })),
     shipTo: { country: "GB", postalCode: "SW1A 1AA" },
     features: { placedAt: "2011-01-04T10:00:00.000Z", grand: { amount: 5_000, currency: "GBP" } },
     expiresAt: 30 * MINUTE,
@@ -251,7 +258,14 @@ const checkOut = (seed: number) => {
     review: "none",
     unheard: []
   }
-  const saga = new Running(world, Checkout.definition, "sag", data)
+  const lines = LINES.map(({ qty, sku }) => ({ lineId: OrderLineId.make(id("oli")), sku, qty }))
+  const saga = new Running(
+    world,
+    Checkout.definition,
+    "sag",
+    data,
+    (request) => Checkout.withLines(request)?.(lines) ?? request
+  )
   const hear = (event: Sent) => saga.hear(event)
   const customerLeaves = world.random() < 0.2
   if (customerLeaves) {

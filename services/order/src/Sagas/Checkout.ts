@@ -5,7 +5,8 @@ import { Features } from "@holdfast/contracts/Fraud"
 import type { AssessmentOutcome, AssessmentStage } from "@holdfast/contracts/Fraud"
 import { AssessOrder } from "@holdfast/contracts/FraudCommands"
 import { OrderAssessed, ReviewDecided } from "@holdfast/contracts/FraudEvents"
-import { AssessmentId, CustomerId, OrderId, OrderLineId, PaymentId, ReservationId } from "@holdfast/contracts/Id"
+import type { OrderLineId } from "@holdfast/contracts/Id"
+import { AssessmentId, CustomerId, OrderId, PaymentId, ReservationId } from "@holdfast/contracts/Id"
 import {
   CommitReservation,
   ExtendReservation,
@@ -19,6 +20,7 @@ import {
   ReservationRejected,
   ReservationReleased
 } from "@holdfast/contracts/InventoryEvents"
+import type * as Message from "@holdfast/contracts/Message"
 import { Money } from "@holdfast/contracts/Money"
 import type { HoldReason } from "@holdfast/contracts/Order"
 import { PaymentMethodToken } from "@holdfast/contracts/Order"
@@ -30,9 +32,9 @@ import {
   PaymentDeclined,
   PaymentVoided
 } from "@holdfast/contracts/PaymentEvents"
-import { Quantity } from "@holdfast/contracts/Quantity"
+import type { Quantity } from "@holdfast/contracts/Quantity"
 import { ReservationState, reviewReason } from "@holdfast/contracts/Reservation"
-import { Sku } from "@holdfast/contracts/Sku"
+import type { Sku } from "@holdfast/contracts/Sku"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as FraudFallback from "../Domain/FraudFallback.ts"
@@ -49,7 +51,6 @@ export const Data = Schema.Struct({
   orderId: OrderId,
   customerId: Schema.optional(CustomerId),
   amount: Money,
-  lines: Schema.Array(Schema.Struct({ lineId: OrderLineId, sku: Sku, qty: Quantity })),
   shipTo: Destination,
   features: Features,
   /** When an order that waits for a payment is given up, in milliseconds since the epoch. */
@@ -163,7 +164,7 @@ const assess = (stage: Stage) => (data: Data) => [
   request(AssessOrder, {
     orderId: data.orderId,
     stage,
-    features: { ...data.features, lines: data.lines.map(({ qty, sku }) => ({ sku, qty })) }
+    features: data.features
   })
 ]
 
@@ -252,6 +253,35 @@ const askWhetherAuthorized = askPayment((data, payment) => {
 
 // --- requests --------------------------------------------------------------------------------------------------------
 
+/** A line as other agents need it. */
+export interface Line {
+  readonly lineId: OrderLineId
+  readonly sku: Sku
+  readonly qty: Quantity
+}
+
+/**
+ * A request with the order's lines, where it needs them: they are in the order's table, so that the saga's row stays small.
+ * `undefined` for a request without lines.
+ */
+export const withLines = (
+  { message, payload }: SagaMachine.Request
+): ((lines: ReadonlyArray<Line>) => SagaMachine.Request) | undefined => {
+  // The message tells what the payload is: both were made by `request`.
+  switch (message.name) {
+    case ReserveStock.name:
+      return (lines) => request(ReserveStock, { ...(payload as Message.Payload<typeof ReserveStock>), lines })
+    case AssessOrder.name:
+      return (lines) => {
+        const assessment = payload as Message.Payload<typeof AssessOrder>
+        const features = { ...assessment.features, lines: lines.map(({ qty, sku }) => ({ sku, qty })) }
+        return request(AssessOrder, { ...assessment, features })
+      }
+    default:
+      return undefined
+  }
+}
+
 const extend = (seconds: number, reason?: string) => (data: Data) => [
   request(ExtendReservation, {
     reservationId: data.reservationId,
@@ -298,7 +328,8 @@ const reserve: Step = {
     request(ReserveStock, {
       reservationId: data.reservationId,
       orderId: data.orderId,
-      lines: data.lines,
+      // From the order when the request leaves, see `withLines`.
+      lines: [],
       shipTo: data.shipTo,
       ttlSeconds: 15 * 60,
       allowSplit: true

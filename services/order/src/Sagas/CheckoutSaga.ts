@@ -1,4 +1,5 @@
 import * as Saga from "@holdfast/agent/Saga"
+import type { Request } from "@holdfast/agent/SagaMachine"
 import * as Instant from "@holdfast/contracts/Instant"
 import { OrderCancelled, OrderConfirmed } from "@holdfast/contracts/OrderEvents"
 import type { WriteError } from "@holdfast/database/StoreError"
@@ -87,5 +88,15 @@ const act = (
   }
 }
 
+const complete = (request: Request, { orderId }: Data) => {
+  const withLines = Checkout.withLines(request)
+  return withLines === undefined
+    ? Effect.succeed(request)
+    : Effect.map(
+      Repository.lines(orderId),
+      (lines) => withLines(lines.map(({ id, qty, sku }) => ({ lineId: id, sku, qty })))
+    )
+}
+
 /** Checkout in the order's store. */
-export const checkout = Saga.make(Checkout.definition, { data: Checkout.Data, act })
+export const checkout = Saga.make(Checkout.definition, { data: Checkout.Data, act, complete })
