@@ -10,7 +10,7 @@ import * as SchemaAgreement from "@holdfast/testing/SchemaAgreement"
 import { Effect, Either, TestClock } from "effect"
 import { expire } from "../src/Reservations.ts"
 import { StockLevels, tables } from "../src/Tables.ts"
-import { inventory, level, lineId, mismatches, orderId, receive, reservationId, store, wish } from "./Shop.ts"
+import { inventory, level, lineId, mismatches, orderId, receive, refusal, reservationId, store, wish } from "./Shop.ts"
 
 const test = (title: string, body: Effect.Effect<void, unknown, Database>) =>
   it.effect(title, () => Effect.provide(body, store))
@@ -62,7 +62,7 @@ describe("reserving", () => {
     Effect.gen(function*() {
       yield* receive("A", 5)
       yield* receive("B", 1)
-      const refused = yield* Effect.flip(inventory.call("reserve", { payload: wish(1, [["A", 2], ["B", 2]]) }))
+      const refused = yield* refusal(inventory.call("reserve", { payload: wish(1, [["A", 2], ["B", 2]]) }))
       assert.deepInclude(refused, { _tag: "InsufficientStock", shortages: [{ sku: "B", wanted: 2, available: 1 }] })
       assert.deepInclude(yield* level("A"), { reserved: 0, version: 1 })
       const partial = yield* inventory.call("reserve", { payload: wish(1, [["A", 2], ["B", 2]], { partial: true }) })
@@ -74,7 +74,7 @@ describe("reserving", () => {
     "lines of one sku are summed before the check",
     Effect.gen(function*() {
       yield* receive("A", 3)
-      const refused = yield* Effect.flip(inventory.call("reserve", { payload: wish(1, [["A", 2], ["A", 2]]) }))
+      const refused = yield* refusal(inventory.call("reserve", { payload: wish(1, [["A", 2], ["A", 2]]) }))
       assert.deepInclude(refused, { shortages: [{ sku: "A", wanted: 4, available: 3 }] })
       yield* inventory.call("reserve", { payload: wish(1, [["A", 2], ["A", 1]]) })
       assert.deepInclude(yield* level("A"), { reserved: 3, version: 2 })
@@ -160,7 +160,7 @@ describe("reserving", () => {
           (reservation) => reservation.lines.map(({ locationId, qty, sku }) => `${qty} ${sku} ${locationId}`)
         )
       assert.deepStrictEqual(yield* from(1, [["A", 2], ["B", 1]]), ["2 A north", "1 B north"])
-      const refused = yield* Effect.flip(from(2, [["A", 2], ["B", 1]], false))
+      const refused = yield* refusal(from(2, [["A", 2], ["B", 1]], false))
       assert.strictEqual(refused._tag, "InsufficientStock")
       assert.deepStrictEqual(yield* from(3, [["A", 2], ["B", 1]]), ["1 A east", "1 A north", "1 B east"])
       assert.deepStrictEqual(yield* mismatches, [])
@@ -348,7 +348,7 @@ describe("releasing", () => {
       yield* inventory.hear(Commands.ReleaseReservation, foreign)
       const refusals = yield* inventory.said(Events.ReservationCommandRefused)
       assert.deepStrictEqual(refusals.map(({ code }) => code), ["not_found", "not_found", "not_found"])
-      const dead = yield* Effect.flip(
+      const dead = yield* refusal(
         inventory.hear(Commands.ReserveStock, wish(2, [["A", 1]], { reservationId: target.reservationId }))
       )
       assert.deepInclude(dead, { _tag: "Unprocessable" })
@@ -366,7 +366,7 @@ describe("goods", () => {
       const second = yield* inventory.call("receive", { payload })
       assert.deepStrictEqual(second, first)
       const other = { ...payload, lines: [{ sku: "A", qty: 4 }] }
-      assert.strictEqual((yield* Effect.flip(inventory.call("receive", { payload: other })))._tag, "ReceiptReused")
+      assert.strictEqual((yield* refusal(inventory.call("receive", { payload: other })))._tag, "ReceiptReused")
       assert.deepInclude(yield* level("A"), { onHand: 5, version: 1 })
     })
   )
@@ -377,9 +377,9 @@ describe("goods", () => {
       yield* receive("A", 5)
       yield* inventory.call("reserve", { payload: wish(1, [["A", 4]]) })
       const place = { sku: "A", locationId: "main" }
-      const taken = yield* Effect.flip(inventory.call("adjust", { payload: { ...place, delta: -2, reason: "broken" } }))
+      const taken = yield* refusal(inventory.call("adjust", { payload: { ...place, delta: -2, reason: "broken" } }))
       assert.deepInclude(taken, { _tag: "StockWouldBeNegative", available: 1, delta: -2 })
-      const stale = yield* Effect.flip(inventory.call("adjust", { payload: { ...place, expected: 4, counted: 6 } }))
+      const stale = yield* refusal(inventory.call("adjust", { payload: { ...place, expected: 4, counted: 6 } }))
       assert.deepInclude(stale, { _tag: "CountOutdated", actual: 5 })
       const counted = yield* inventory.call("adjust", { payload: { ...place, expected: 5, counted: 6 } })
       assert.deepInclude(counted, { onHand: 6, available: 2 })
@@ -400,8 +400,8 @@ describe("goods", () => {
         inventory.call("transfer", {
           payload: { from: "main", to: "shop", lines: [{ sku: "A", qty: a }, { sku: "B", qty: b }] }
         })
-      assert.strictEqual((yield* Effect.flip(move(4, 1)))._tag, "StockWouldBeNegative")
-      assert.strictEqual((yield* Effect.flip(move(1, 2)))._tag, "StockWouldBeNegative")
+      assert.strictEqual((yield* refusal(move(4, 1)))._tag, "StockWouldBeNegative")
+      assert.strictEqual((yield* refusal(move(1, 2)))._tag, "StockWouldBeNegative")
       const moved = yield* move(3, 1)
       assert.deepStrictEqual(
         moved.stock.map(({ available, locationId, sku }) => [sku, locationId, available]),

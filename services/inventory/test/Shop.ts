@@ -44,3 +44,10 @@ export const level = (sku: string, locationId = "main") =>
 
 /** Invariants I4 and I5 hold. */
 export const mismatches = Effect.map(inventory.call("verifyLedger", {}), (check) => check.mismatches)
+
+/** How the effect is refused; one that is not refused fails the test. */
+export const refusal = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<E, never, R> =>
+  Effect.matchEffect(effect, {
+    onFailure: Effect.succeed,
+    onSuccess: () => Effect.dieMessage("this should have been refused")
+  })

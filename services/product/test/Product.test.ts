@@ -6,13 +6,13 @@ import type { Database } from "@holdfast/database/Database"
 import * as SchemaAgreement from "@holdfast/testing/SchemaAgreement"
 import { Effect, Option, Schema, TestClock } from "effect"
 import { tables } from "../src/Tables.ts"
-import { create, gbp, product, store, variant } from "./Shop.ts"
+import { create, gbp, product, refusal, store, variant } from "./Shop.ts"
 
 const test = (title: string, body: Effect.Effect<void, unknown, Database>) =>
   it.effect(title, () => Effect.provide(body, store))
 
 const tagOf = <A, E, R>(effect: Effect.Effect<A, E & { readonly _tag: string }, R>) =>
-  Effect.map(Effect.flip(effect), (error) => error._tag)
+  Effect.map(refusal(effect), (error) => error._tag)
 
 describe("schema", () => {
   test(
@@ -56,7 +56,7 @@ describe("life", () => {
     Effect.gen(function*() {
       const draft = yield* create([{ sku: "A", prices: [gbp(100, { channel: "web" })] }], { media: [] })
       const publish = product.call("publish", { path: { id: draft.id }, payload: { channels: ["web", "shop"] } })
-      assert.deepInclude(yield* Effect.flip(publish), {
+      assert.deepInclude(yield* refusal(publish), {
         _tag: "ProductIncomplete",
         missing: ["media", "variant.A.price.shop", "variant.A.weightGrams", "variant.A.dims"]
       })
@@ -85,7 +85,7 @@ describe("life", () => {
       const song = yield* create([{ sku: "SONG", prices: [gbp(99)] }], { type: "digital" })
       yield* product.call("publish", { path: { id: song.id }, payload: { channels: ["web"] } })
       const bundle = yield* create([variant("SET")], { type: "bundle" })
-      const refused = yield* Effect.flip(
+      const refused = yield* refusal(
         product.call("publish", { path: { id: bundle.id }, payload: { channels: ["web"] } })
       )
       assert.deepInclude(refused, { missing: ["variant.SET.components"] })
@@ -129,7 +129,7 @@ describe("life", () => {
         product.call("edit", { path: { id: first.id }, expectedVersion, payload: { title: { en: "Lamp" } } })
       const second = yield* edit(1)
       assert.deepInclude(second, { brand: "Holdfast", title: { en: "Lamp" }, version: 2, variants: first.variants })
-      assert.deepInclude(yield* Effect.flip(edit(1)), { _tag: "VersionConflict", expected: 1, actual: 2 })
+      assert.deepInclude(yield* refusal(edit(1)), { _tag: "VersionConflict", expected: 1, actual: 2 })
       const heavier = (expectedVersion: number) =>
         product.call("editVariant", { path: { sku: "A" }, expectedVersion, payload: { weightGrams: 300 } })
       const changed = yield* heavier(1)
@@ -241,7 +241,7 @@ describe("prices", () => {
         product.call("setPrices", { path: { sku: "A" }, payload: { prices } })
       const june = { validFrom: "2026-06-01T00:00:00.000Z", validTo: "2026-07-01T00:00:00.000Z" }
       const july = { validFrom: "2026-07-01T00:00:00.000Z" }
-      assert.deepInclude(yield* Effect.flip(set([gbp(1, july), gbp(2), gbp(3, june)])), {
+      assert.deepInclude(yield* refusal(set([gbp(1, july), gbp(2), gbp(3, june)])), {
         _tag: "PriceOverlap",
         first: 1,
         second: 2
@@ -284,7 +284,7 @@ describe("bundles", () => {
         path: { sku: "SET" },
         payload: { components: [{ sku: "BIG", qty: 1 }] }
       })
-      assert.deepInclude(yield* Effect.flip(edit), { _tag: "BundleCycle", skus: ["SET", "BIG"] })
+      assert.deepInclude(yield* refusal(edit), { _tag: "BundleCycle", skus: ["SET", "BIG"] })
       assert.strictEqual(yield* tagOf(create([bundle("ME", "ME")], { type: "bundle" })), "BundleCycle")
       assert.strictEqual(
         yield* tagOf(create([bundle("X", "Y"), bundle("Y", "SET", "X")], { type: "bundle" })),

@@ -1,6 +1,7 @@
 import type { PriceInput, ProductInput, VariantInput } from "@holdfast/contracts/Product"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import * as AgentOperations from "@holdfast/testing/AgentOperations"
+import { Effect } from "effect"
 import { handlers } from "../src/Handlers.ts"
 import { initial } from "../src/migrations/0001_initial.ts"
 
@@ -37,3 +38,10 @@ export const gbp = (amount: number, more: Partial<PriceInput> = {}): PriceInput 
   amount,
   ...more
 })
+
+/** How the effect is refused; one that is not refused fails the test. */
+export const refusal = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<E, never, R> =>
+  Effect.matchEffect(effect, {
+    onFailure: Effect.succeed,
+    onSuccess: () => Effect.dieMessage("this should have been refused")
+  })
