@@ -113,7 +113,8 @@ export const Adjustment = Schema.Union(
   Schema.Struct({
     ...adjusted,
     expected: Count.annotations({ description: "The onHand you last read" }),
-    counted: Count.annotations({ description: "The onHand there really is" }),
+    // Far from the end of the whole numbers, so that goods can still come in.
+    counted: Integer.between(0, 1_000_000_000_000).annotations({ description: "The onHand there really is" }),
     reason: Schema.optional(Text.line(200))
   })
 ).annotations({ identifier: "Adjustment" })
