@@ -57,10 +57,10 @@ export interface Agent<out Name extends string = string, out R = never> {
   readonly title: string
   readonly tables: ReadonlyArray<Pick<Table, "name">>
   readonly migrations: ReadonlyArray<Migration>
-  readonly surface: Surface<unknown>
-  readonly subscriptions: ReadonlyArray<Subscription<unknown>>
-  readonly jobs: ReadonlyArray<Job.Job<unknown>>
-  readonly parts: ReadonlyArray<Part<unknown>>
+  readonly surface: Surface<Handler.AnyService>
+  readonly subscriptions: ReadonlyArray<Subscription<Handler.AnyService>>
+  readonly jobs: ReadonlyArray<Job.Job<Handler.AnyService>>
+  readonly parts: ReadonlyArray<Part<Handler.AnyService>>
   /** The ports provided so far; built once the store is open. */
   readonly ports: Layer.Layer<never, never, R | Kernel>
 }
@@ -89,9 +89,9 @@ export const make = <
   const Name extends string,
   Api extends HttpApiGroup.HttpApiGroup.Any,
   Handlers extends Handler.For<Api>,
-  const Subscriptions extends ReadonlyArray<Subscription<unknown>> = [],
-  const Jobs extends ReadonlyArray<Job.Job<unknown>> = [],
-  const Sagas extends ReadonlyArray<Part<unknown>> = []
+  const Subscriptions extends ReadonlyArray<Subscription<Handler.AnyService>> = [],
+  const Jobs extends ReadonlyArray<Job.Job<Handler.AnyService>> = [],
+  const Sagas extends ReadonlyArray<Part<Handler.AnyService>> = []
 >(options: {
   /** Lower case; also the folder of the store's file and the prefix of the routes. */
   readonly name: Name
@@ -146,7 +146,9 @@ export const provide: {
     layer: Layer.Layer<ROut, never, RIn>
   ): Agent<Name, Exclude<R, ROut> | Exclude<RIn, Kernel>> => ({
     ...self,
-    // The types hold what is open apart from what the runtime provides; Layer.provideMerge cannot see that.
+    // The types hold what is open apart from what the runtime provides; that Exclude<RIn, Kernel> | Kernel covers RIn
+    // is beyond the compiler.
+    // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off
     ports: Layer.provideMerge(self.ports, layer) as Layer.Layer<
       never,
       never,

@@ -22,6 +22,7 @@ import * as Scope from "effect/Scope"
 import type { Agent, Surface } from "./Agent.ts"
 import * as AgentStatus from "./AgentStatus.ts"
 import * as Endpoint from "./Endpoint.ts"
+import type { AnyService } from "./Handler.ts"
 import * as Housekeeping from "./Housekeeping.ts"
 import type { Mount } from "./HttpRoute.ts"
 import * as Job from "./Job.ts"
@@ -78,7 +79,7 @@ const itemKey = (path: string, all: ReadonlyArray<HttpApiEndpoint.HttpApiEndpoin
   return item?.path.slice(path.length + 2)
 }
 
-const compile = (agent: Agent, surface: Surface<unknown>): ReadonlyArray<Endpoint.Endpoint> => {
+const compile = (agent: Agent, surface: Surface<AnyService>): ReadonlyArray<Endpoint.Endpoint> => {
   const endpoints = Surfaces.endpoints(surface.api)
   return endpoints.map((endpoint) => {
     const handler = surface.handlers[endpoint.name]
@@ -139,7 +140,7 @@ export const make = (
     const endpoints = Surfaces.of(agent).flatMap((surface) => compile(agent, surface))
     const storeScope = yield* Scope.make()
     const workScope = yield* Scope.make()
-    let runtime: Runtime.Runtime<unknown> | undefined
+    let runtime: Runtime.Runtime<AnyService> | undefined
     let jobs: JobRunner.Jobs | undefined
 
     /** Everything that the agent's handlers, subscriptions and jobs need. */
@@ -169,7 +170,7 @@ export const make = (
       }
     })
 
-    const work = (database: DatabaseShape, everything: Context.Context<unknown>) =>
+    const work = (database: DatabaseShape, everything: Context.Context<AnyService>) =>
       Effect.gen(function*() {
         const subscriptions = [...agent.subscriptions, ...agent.parts.flatMap((part) => part.subscriptions)]
         const consumer = yield* Consumer.make(subscriptions)
@@ -196,7 +197,7 @@ export const make = (
       status.fault = undefined
       degradation.unsafeReport({ standby: "ok" })
       // The agent's type says that nothing is missing; what its parts need is in here, the work's scope included.
-      const everything = Context.add(context, Scope.Scope, workScope) as Context.Context<unknown>
+      const everything = Context.add(context, Scope.Scope, workScope) as Context.Context<AnyService>
       yield* Effect.provide(work(database, everything), everything)
     }).pipe(
       Effect.tapErrorCause((cause) =>

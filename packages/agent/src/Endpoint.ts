@@ -33,7 +33,9 @@ export interface Endpoint {
   /** Undefined for a query. */
   readonly policy: CommandPolicyShape | undefined
   /** The answer; fails with what `ProblemJson` renders. Needs what the handler needs. */
-  readonly respond: (request: HttpRequest.HttpRequest) => Effect.Effect<HttpAnswer.HttpAnswer, unknown, unknown>
+  readonly respond: (
+    request: HttpRequest.HttpRequest
+  ) => Effect.Effect<HttpAnswer.HttpAnswer, Handler.AnyFailure, Handler.AnyService>
 }
 
 type Decode = (value: unknown) => Either.Either<unknown, Errors.InvalidRequest>
@@ -138,7 +140,7 @@ const keepMillis = (agent: string): number =>
 export const make = (
   agent: string,
   endpoint: HttpApiEndpoint.HttpApiEndpoint.AnyWithProps,
-  handler: Handler.Handler<never, unknown, unknown, unknown>,
+  handler: Handler.Handler<never, unknown, unknown, Handler.AnyService>,
   itemKey: string | undefined
 ): Endpoint => {
   const policy = Option.getOrUndefined(Context.getOption(endpoint.annotations, CommandPolicy))
@@ -158,7 +160,7 @@ export const make = (
   const encode = encoder(endpoint.successSchema)
   const item = itemKey === undefined ? undefined : { path, key: itemKey }
   // What the decoders below produce is what the handler's type asks for: both come from the same endpoint.
-  const run = handler.run as (request: unknown) => Effect.Effect<unknown, unknown, unknown>
+  const run = handler.run as (request: unknown) => Effect.Effect<unknown, Handler.AnyFailure, Handler.AnyService>
 
   const success = (value: unknown): HttpAnswer.HttpAnswer => {
     const { body, contentType, status } = encode(value)
@@ -222,7 +224,7 @@ export const make = (
       : `http:${agent}:${request.principal}:unkeyed:${randomUUID()}`
     let done: HttpAnswer.HttpAnswer | undefined
     let refused: { readonly error: unknown; readonly answer: HttpAnswer.HttpAnswer } | undefined
-    const operation: Operation<unknown, unknown, unknown> = {
+    const operation: Operation<unknown, Handler.AnyFailure, Handler.AnyService> = {
       id,
       command: name,
       writeClass: commandPolicy.writeClass,

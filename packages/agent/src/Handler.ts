@@ -103,6 +103,20 @@ export type Handler<Request, A, E, R> =
 /** What the kernel's own parts can add to a handler's failures; each has a public face. */
 export type KernelFailure = ExecuteError | WriteError | PolicyFailure
 
+/**
+ * Any service: stands for what an agent's parts need where their own types are forgotten. Nothing can be got from it.
+ *
+ * @category models
+ */
+export type AnyService = {}
+
+/**
+ * Any failure, where its type is forgotten.
+ *
+ * @category models
+ */
+export type AnyFailure = {}
+
 // Only `any` accepts whatever requirements a handler has; `Context` below collects them.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Open = any

@@ -2,6 +2,7 @@ import type * as Runtime from "effect/Runtime"
 import * as Router from "find-my-way-ts"
 import type { IncomingHttpHeaders } from "node:http"
 import type { Endpoint } from "./Endpoint.ts"
+import type { AnyService } from "./Handler.ts"
 import type { HttpAnswer } from "./HttpAnswer.ts"
 import * as HttpMetrics from "./HttpMetrics.ts"
 
@@ -13,7 +14,7 @@ import * as HttpMetrics from "./HttpMetrics.ts"
 export interface Host {
   readonly level: () => number
   /** Undefined while the agent has not opened its store. It holds whatever the agent's handlers need. */
-  readonly runtime: () => Runtime.Runtime<unknown> | undefined
+  readonly runtime: () => Runtime.Runtime<AnyService> | undefined
 }
 
 /**

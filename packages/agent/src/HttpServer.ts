@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Http from "node:http"
 import * as Net from "node:net"
+import type { AnyFailure, AnyService } from "./Handler.ts"
 import type { HttpAnswer } from "./HttpAnswer.ts"
 import * as HttpErrors from "./HttpErrors.ts"
 import * as HttpMetrics from "./HttpMetrics.ts"
@@ -83,7 +84,7 @@ interface Exchange {
   readonly metric: HttpMetrics.RouteMetric
   readonly level: () => number
   answered: boolean
-  fiber: Fiber.RuntimeFiber<HttpAnswer, unknown> | undefined
+  fiber: Fiber.RuntimeFiber<HttpAnswer, AnyFailure> | undefined
   timer: NodeJS.Timeout | undefined
 }
 
@@ -172,7 +173,7 @@ export const make = (options: Options) =>
     const refuse = (exchange: Exchange, failure: unknown) =>
       RequestBody.read(exchange.request, options.maxBodyBytes, () => fail(exchange, failure))
 
-    const settle = (exchange: Exchange, exit: Exit.Exit<HttpAnswer, unknown>) => {
+    const settle = (exchange: Exchange, exit: Exit.Exit<HttpAnswer, AnyFailure>) => {
       if (exit._tag === "Success") return send(exchange, exit.value)
       const failure = Option.getOrUndefined(Cause.failureOption(exit.cause))
       if (failure !== undefined && ProblemJson.publicError(failure) !== undefined) {
@@ -198,7 +199,7 @@ export const make = (options: Options) =>
     const run = (
       exchange: Exchange,
       route: Extract<HttpRoute, { readonly _tag: "Endpoint" }>,
-      runtime: Runtime.Runtime<unknown>,
+      runtime: Runtime.Runtime<AnyService>,
       request: HttpRequest.HttpRequest,
       endsAt: number
     ) => {

@@ -3,6 +3,7 @@ import type { Table } from "@holdfast/database/Table"
 import type { Reader, Transaction } from "@holdfast/database/Transaction"
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type { AnyFailure } from "./Handler.ts"
 
 /**
  * Work by the clock, as an operation: once per slot of time, whatever restarts in between.
@@ -13,7 +14,7 @@ export interface Timer<out R> {
   readonly _tag: "Timer"
   readonly name: string
   readonly everyMillis: number
-  readonly run: Effect.Effect<void, unknown, R>
+  readonly run: Effect.Effect<void, AnyFailure, R>
 }
 
 /**
@@ -26,7 +27,7 @@ export interface Worker<out R> {
   readonly name: string
   readonly everyMillis: number
   readonly wakeOn: ReadonlySet<string>
-  readonly run: Effect.Effect<void, unknown, R>
+  readonly run: Effect.Effect<void, AnyFailure, R>
 }
 
 /**
@@ -51,7 +52,7 @@ export type Context<J> = J extends Timer<infer R> ? Exclude<R, Transaction | Rea
  *
  * @category constructors
  */
-export const timer = <E, R>(
+export const timer = <E extends AnyFailure, R>(
   name: string,
   every: Duration.DurationInput,
   run: Effect.Effect<void, E, R>
@@ -63,7 +64,7 @@ export const timer = <E, R>(
  *
  * @category constructors
  */
-export const worker = <E, R>(
+export const worker = <E extends AnyFailure, R>(
   name: string,
   when: { readonly wakeOn?: ReadonlyArray<Pick<Table, "name">>; readonly every: Duration.DurationInput },
   run: Effect.Effect<void, E, R>

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
+import type { AnyFailure, AnyService } from "./Handler.ts"
 import type { Context as Needs, Job, Timer, Worker } from "./Job.ts"
 
 /**
@@ -47,13 +48,13 @@ const pauses: RetryPolicy.RetryPolicy = {
 const MINUTE = 60_000
 
 /** Records are needed no longer than their slot can come again. */
-const keepMillis = (timer: Timer<unknown>): number => Math.max(10 * MINUTE, 2 * timer.everyMillis)
+const keepMillis = (timer: Timer<AnyService>): number => Math.max(10 * MINUTE, 2 * timer.everyMillis)
 
 const runSlot = (
   database: DatabaseShape,
-  timer: Timer<unknown>,
+  timer: Timer<AnyService>,
   slot: number
-): Effect.Effect<unknown, unknown, unknown> => {
+): Effect.Effect<unknown, AnyFailure, AnyService> => {
   const id = `job:${database.agent}:${timer.name}:${slot}`
   return database.execute({
     id,
@@ -74,13 +75,13 @@ const runSlot = (
  *
  * @category constructors
  */
-export const start = <J extends Job<unknown>>(
+export const start = <J extends Job<AnyService>>(
   jobs: ReadonlyArray<J>
 ): Effect.Effect<Jobs, never, Database | Needs<J>> =>
   Effect.gen(function*() {
     const database = yield* Database
     // What the jobs need is in here: J says so, though each job's own type has been forgotten.
-    const context = (yield* Effect.context<Database | Needs<J>>()) as Context.Context<unknown>
+    const context = (yield* Effect.context<Database | Needs<J>>()) as Context.Context<AnyService>
     let stopping = false
     const stops: Array<() => void> = []
 
@@ -88,7 +89,7 @@ export const start = <J extends Job<unknown>>(
     const rest = (latch: Effect.Latch, millis: number) =>
       stopping ? Effect.void : Effect.timeoutOption(latch.await, Duration.millis(Math.max(0, millis)))
 
-    const attempt = (stats: JobStats, run: Effect.Effect<unknown, unknown, unknown>) =>
+    const attempt = (stats: JobStats, run: Effect.Effect<unknown, AnyFailure, AnyService>) =>
       Effect.gen(function*() {
         stats.running = true
         const begun = yield* Clock.currentTimeMillis
@@ -113,7 +114,7 @@ export const start = <J extends Job<unknown>>(
         failuresInARow: stats.failing
       })
 
-    const runTimer = (timer: Timer<unknown>, stats: JobStats, latch: Effect.Latch) =>
+    const runTimer = (timer: Timer<AnyService>, stats: JobStats, latch: Effect.Latch) =>
       Effect.gen(function*() {
         while (!stopping) {
           const slot = Math.floor((yield* Clock.currentTimeMillis) / timer.everyMillis)
@@ -123,7 +124,7 @@ export const start = <J extends Job<unknown>>(
         }
       })
 
-    const runWorker = (worker: Worker<unknown>, stats: JobStats, latch: Effect.Latch) =>
+    const runWorker = (worker: Worker<AnyService>, stats: JobStats, latch: Effect.Latch) =>
       Effect.gen(function*() {
         stops.push(database.onCommit((tables) => {
           for (const table of tables) if (worker.wakeOn.has(table)) return latch.unsafeOpen()

@@ -1,10 +1,11 @@
 import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import type * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import type { Agent, Surface } from "./Agent.ts"
+import type { AnyService } from "./Handler.ts"
 import * as KernelApi from "./KernelApi.ts"
 
 /** All that an agent serves: its own API, its parts', the kernel's. */
-export const of = (agent: Agent): ReadonlyArray<Surface<unknown>> => [
+export const of = (agent: Agent): ReadonlyArray<Surface<AnyService>> => [
   agent.surface,
   ...agent.parts.flatMap((part) => part.surfaces),
   KernelApi.surface

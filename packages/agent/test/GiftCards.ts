@@ -123,7 +123,9 @@ export const CardWished = Message.event("giftcard.wished", {
 })
 
 /** Says how long the slow route takes: an outside party that a test decides about. */
-export class Pace extends Context.Tag("test/Pace")<Pace, { readonly wait: Effect.Effect<number> }>() {}
+export class Pace
+  extends Context.Tag("@holdfast/agent/test/GiftCards/Pace")<Pace, { readonly wait: Effect.Effect<number> }>()
+{}
 
 const existing = (id: string) =>
   Effect.flatMap(

@@ -2,16 +2,16 @@ import { assert, describe, it } from "@effect/vitest"
 import { Database } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import { StoreUnavailable } from "@holdfast/database/StoreError"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import * as Endpoint from "../src/Endpoint.ts"
 import * as Handler from "../src/Handler.ts"
 import { GiftCardApi, giftCardsIn } from "./GiftCards.ts"
-import { type Reply, serve } from "./Serving.ts"
+import { type NoAnswer, type Reply, serve } from "./Serving.ts"
 
 const giftCards = giftCardsIn(Effect.as(Effect.sleep("300 millis"), 300))
 
 const untilStatus = (
-  get: (path: string) => Effect.Effect<Reply, Error>,
+  get: (path: string) => Effect.Effect<Reply, NoAnswer>,
   path: string,
   status: number
 ) => Effect.repeat(get(path), { until: (reply) => reply.status === status })
@@ -92,18 +92,16 @@ describe("probes", () => {
           Layer.map(
             Sqlite.layerTemporary({ agent: agent.name, migrations: agent.migrations }),
             (context) => {
-              const database = context.unsafeMap.get(Database.key)
-              const refuse = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-                Effect.suspend((): Effect.Effect<A, E | StoreUnavailable, R> =>
-                  full ? Effect.fail(new StoreUnavailable({ reason: "full", detail: "no space left" })) : effect
-                )
-              context.unsafeMap.set(Database.key, {
+              const database = Context.get(context, Database)
+              const room = Effect.suspend(() =>
+                full ? Effect.fail(new StoreUnavailable({ reason: "full", detail: "no space left" })) : Effect.void
+              )
+              return Context.make(Database, {
                 ...database,
                 stats: database.stats,
-                execute: (operation: never) => refuse(database.execute(operation)),
-                housekeep: (name: string, handler: never) => refuse(database.housekeep(name, handler))
+                execute: (operation) => Effect.zipRight(room, database.execute(operation)),
+                housekeep: (name, handler) => Effect.zipRight(room, database.housekeep(name, handler))
               })
-              return context
             }
           )
       })

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as HostileRequests from "@holdfast/testing/HostileRequests"
 import { Effect } from "effect"
-import * as HostileRequests from "../../testing/src/HostileRequests.ts"
 import { KernelApi } from "../src/KernelApi.ts"
 import { GiftCardApi, giftCardsIn } from "./GiftCards.ts"
 import { serve } from "./Serving.ts"

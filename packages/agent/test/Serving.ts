@@ -1,9 +1,10 @@
 import * as Sqlite from "@holdfast/database/Sqlite"
-import { Duration, Effect, LogLevel, type Scope } from "effect"
+import { Data, Duration, Effect, LogLevel, type Scope } from "effect"
 import * as Http from "node:http"
 import type { Agent } from "../src/Agent.ts"
 import type { AgentConfig } from "../src/AgentConfig.ts"
 import * as Holdfast from "../src/Holdfast.ts"
+import type { ListenFailed } from "../src/HttpServer.ts"
 import * as Logging from "../src/Logging.ts"
 
 export const config: AgentConfig = {
@@ -34,8 +35,11 @@ export interface Request {
   readonly agent?: Http.Agent
 }
 
+/** The connection broke before the answer was complete. */
+export class NoAnswer extends Data.TaggedError("NoAnswer")<{ readonly message: string }> {}
+
 /** A request by node's own client, which sends what it is told to. */
-export const ask = (port: number, request: Request): Effect.Effect<Reply, Error> =>
+export const ask = (port: number, request: Request): Effect.Effect<Reply, NoAnswer> =>
   Effect.async((resume) => {
     const sent = Http.request({
       host: "127.0.0.1",
@@ -47,7 +51,7 @@ export const ask = (port: number, request: Request): Effect.Effect<Reply, Error>
     }, (response) => {
       const chunks: Array<Buffer> = []
       response.on("data", (chunk: Buffer) => chunks.push(chunk))
-      response.on("error", (error) => resume(Effect.fail(error)))
+      response.on("error", (error) => resume(new NoAnswer({ message: error.message })))
       response.on("end", () => {
         const text = Buffer.concat(chunks).toString()
         let json: Reply["json"] = {}
@@ -59,20 +63,20 @@ export const ask = (port: number, request: Request): Effect.Effect<Reply, Error>
         resume(Effect.succeed({ status: response.statusCode ?? 0, headers: response.headers, text, json }))
       })
     })
-    sent.on("error", (error) => resume(Effect.fail(error)))
+    sent.on("error", (error) => resume(new NoAnswer({ message: error.message })))
     sent.end(request.body)
     return Effect.sync(() => sent.destroy())
   })
 
 export interface Serving extends Holdfast.Holdfast {
   readonly log: ReadonlyArray<string>
-  readonly get: (path: string, headers?: Readonly<Record<string, string>>) => Effect.Effect<Reply, Error>
+  readonly get: (path: string, headers?: Readonly<Record<string, string>>) => Effect.Effect<Reply, NoAnswer>
   readonly post: (
     path: string,
     body: unknown,
     headers?: Readonly<Record<string, string>>
-  ) => Effect.Effect<Reply, Error>
-  readonly ask: (request: Request) => Effect.Effect<Reply, Error>
+  ) => Effect.Effect<Reply, NoAnswer>
+  readonly ask: (request: Request) => Effect.Effect<Reply, NoAnswer>
 }
 
 /** Serves on a free port with temporary stores; ready when it answers. */
@@ -80,7 +84,7 @@ export const serve = (
   agents: ReadonlyArray<Agent>,
   overrides: Partial<AgentConfig> = {},
   options: Partial<Holdfast.Options> = {}
-): Effect.Effect<Serving, unknown, Scope.Scope> =>
+): Effect.Effect<Serving, ListenFailed, Scope.Scope> =>
   Effect.gen(function*() {
     const log: Array<string> = []
     const holdfast = yield* Holdfast.serve({

@@ -4,6 +4,7 @@ import { CommandPolicy } from "@holdfast/contracts/CommandPolicy"
 import * as Problem from "@holdfast/contracts/Problem"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
@@ -289,13 +290,22 @@ const ofRoute = (route: Route, seed: number, rounds: number): ReadonlyArray<Host
 export const requests = (targets: ReadonlyArray<Target>, seed: number, rounds: number): ReadonlyArray<Hostile> =>
   targets.flatMap((target) => routesOf(target, seed, rounds).flatMap((route) => ofRoute(route, seed, rounds)))
 
+/** The connection broke, or node's client would not send the request (`unsendable`). */
+class NoAnswer extends Data.TaggedError("NoAnswer")<{ readonly message: string; readonly unsendable: boolean }> {}
+
+const noAnswer = (error: Error): NoAnswer =>
+  new NoAnswer({
+    message: error.message,
+    unsendable: "code" in error && String(error.code).startsWith("ERR_")
+  })
+
 interface Reply {
   readonly status: number
   readonly headers: Http.IncomingHttpHeaders
   readonly body: string
 }
 
-const send = (port: number, hostile: Hostile, agent: Http.Agent): Effect.Effect<Reply, Error> =>
+const send = (port: number, hostile: Hostile, agent: Http.Agent): Effect.Effect<Reply, NoAnswer> =>
   Effect.async((resume) => {
     try {
       const sent = Http.request(
@@ -303,7 +313,7 @@ const send = (port: number, hostile: Hostile, agent: Http.Agent): Effect.Effect<
         (response) => {
           const chunks: Array<Buffer> = []
           response.on("data", (chunk: Buffer) => chunks.push(chunk))
-          response.on("error", (error) => resume(Effect.fail(error)))
+          response.on("error", (error) => resume(noAnswer(error)))
           response.on("end", () =>
             resume(Effect.succeed({
               status: response.statusCode ?? 0,
@@ -313,11 +323,11 @@ const send = (port: number, hostile: Hostile, agent: Http.Agent): Effect.Effect<
         }
       )
       for (const [name, value] of Object.entries(hostile.headers)) sent.setHeader(name, value)
-      sent.on("error", (error) => resume(Effect.fail(error)))
+      sent.on("error", (error) => resume(noAnswer(error)))
       sent.end(hostile.body)
     } catch (error) {
       // Node's client refuses what it cannot send; the raw requests below cover that.
-      resume(Effect.fail(error instanceof Error ? error : new Error(String(error))))
+      resume(noAnswer(error instanceof Error ? error : new TypeError(String(error))))
     }
   })
 
@@ -369,15 +379,15 @@ const raw: ReadonlyArray<readonly [name: string, text: string]> = [
   ["a NUL in a header", "GET / HTTP/1.1\r\nhost: a\r\nx: a\0b\r\n\r\n"]
 ]
 
-const sendRaw = (port: number, text: string): Effect.Effect<Reply, Error> =>
-  Effect.async<string, Error>((resume) => {
+const sendRaw = (port: number, text: string): Effect.Effect<Reply, NoAnswer> =>
+  Effect.async<string, NoAnswer>((resume) => {
     let received = ""
     const socket = Net.connect(port, "127.0.0.1", () => socket.write(text))
     socket.setTimeout(2_000, () => socket.destroy())
     socket.on("data", (chunk) => {
       received += chunk.toString("latin1")
     })
-    socket.on("error", (error) => resume(received === "" ? Effect.fail(error) : Effect.succeed(received)))
+    socket.on("error", (error) => resume(received === "" ? noAnswer(error) : Effect.succeed(received)))
     socket.on("close", () => resume(Effect.succeed(received)))
     // A request that is answered on a connection which stays open.
     setTimeout(() => socket.end(), 300).unref()
@@ -425,8 +435,7 @@ export const attack = <E, R>(options: {
                 if (fault !== undefined) faults.push(fault)
               },
               onFailure: (error) => {
-                // ERR_…: node's client would not send it; anything else came from the connection.
-                if (!("code" in error && String(error.code).startsWith("ERR_"))) {
+                if (!error.unsendable) {
                   faults.push(`${hostile.method} ${hostile.path.slice(0, 80)} (${hostile.name}): ${error.message}`)
                 }
               }
