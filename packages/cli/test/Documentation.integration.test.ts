@@ -6,7 +6,10 @@ const root = fileURLToPath(new URL("../../..", import.meta.url))
 
 describe("Documentation", () => {
   it("docs/errors.md and docs/commands.md say what the code says", () => {
-    const checked = spawnSync(process.execPath, ["scripts/generate-docs.mjs", "--check"], { cwd: root, encoding: "utf8" })
+    const checked = spawnSync(process.execPath, ["scripts/generate-docs.mjs", "--check"], {
+      cwd: root,
+      encoding: "utf8"
+    })
     assert.strictEqual(checked.status, 0, checked.stdout + checked.stderr)
   })
 })
