@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Database } from "@holdfast/database/Database"
+import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import { StoreUnavailable } from "@holdfast/database/StoreError"
 import { Context, Effect, Layer } from "effect"
@@ -96,12 +96,13 @@ describe("probes", () => {
               const room = Effect.suspend(() =>
                 full ? Effect.fail(new StoreUnavailable({ reason: "full", detail: "no space left" })) : Effect.void
               )
-              return Context.make(Database, {
+              const filling: DatabaseShape = {
                 ...database,
                 stats: database.stats,
                 execute: (operation) => Effect.zipRight(room, database.execute(operation)),
                 housekeep: (name, handler) => Effect.zipRight(room, database.housekeep(name, handler))
-              })
+              }
+              return Context.make(Database, filling)
             }
           )
       })
