@@ -17,7 +17,7 @@ const reject = () => Promise.reject(new Error("down"))
 type Loop = (count: number) => Promise<number>
 
 /** All calls in one fiber, as a handler makes them. */
-const inFiber = (operation: Effect.Effect<unknown, unknown>): Loop => (count) =>
+const inFiber = <A, E>(operation: Effect.Effect<A, E>): Loop => (count) =>
   Effect.runPromise(Effect.suspend(() => {
     let done = 0
     const begun = performance.now()
