@@ -1,5 +1,5 @@
-// Writes what the docs take from the code: docs/errors.md and docs/commands.md. With --check it writes nothing and fails
-// when a file is out of date.
+// Writes what the docs take from the code: docs/errors.md, docs/commands.md and the examples in README.md. With --check it
+// writes nothing and fails when a file is out of date.
 import { build } from "esbuild"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath, pathToFileURL } from "node:url"
@@ -191,13 +191,28 @@ const commandsPage = () =>
     ""
   ].join("\n")
 
+// --- README.md -------------------------------------------------------------------------------------------------------
+
+const read = (path) => readFileSync(`${root}${path}`, "utf8")
+
+/** A paragraph that ends with the path of a file is followed by the file. */
+const withFiles = (text) =>
+  text.replaceAll(
+    /(\[`([\w./]+\.ts)`\]\([\w./]+\):\n\n```ts\n).*?```/gs,
+    (_, head, path) => `${head}${read(path)}\`\`\``
+  )
+
 // ---------------------------------------------------------------------------------------------------------------------
 
-const pages = { "docs/errors.md": errorsPage(), "docs/commands.md": commandsPage() }
+const pages = {
+  "docs/errors.md": errorsPage(),
+  "docs/commands.md": commandsPage(),
+  "README.md": withFiles(read("README.md"))
+}
 
 const current = (path) => {
   try {
-    return readFileSync(`${root}${path}`, "utf8")
+    return read(path)
   } catch {
     return undefined
   }
