@@ -32,7 +32,7 @@ export interface ReaderShape {
  *
  * @category services
  */
-export class Reader extends Context.Tag("@holdfast/database/Reader")<Reader, ReaderShape>() {}
+export class Reader extends Context.Tag("@holdfast/database/Transaction/Reader")<Reader, ReaderShape>() {}
 
 /**
  * What caused an operation; its messages carry it on.

@@ -1,3 +1,5 @@
+// A test fails whatever the failure is: its type may stay open.
+// @effect-diagnostics anyUnknownInErrorContext:off
 /** What a guarded call costs, beside cockatiel and opossum, in one process. */
 import * as cockatiel from "cockatiel"
 import { Data, Duration, Effect, Ref, Schedule } from "effect"

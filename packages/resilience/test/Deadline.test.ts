@@ -1,3 +1,5 @@
+// A test fails whatever the failure is: its type may stay open.
+// @effect-diagnostics anyUnknownInErrorContext:off
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, FiberRef, Option, Ref, TestClock } from "effect"
 import * as Deadline from "../src/Deadline.ts"

@@ -1,3 +1,5 @@
+// A test fails whatever the failure is: its type may stay open.
+// @effect-diagnostics anyUnknownInErrorContext:off
 import type * as Handler from "@holdfast/agent/Handler"
 import type { Envelope } from "@holdfast/contracts/Envelope"
 import { sourceOf } from "@holdfast/contracts/Envelope"

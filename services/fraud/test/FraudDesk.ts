@@ -1,3 +1,5 @@
+// A test fails whatever the failure is: its type may stay open.
+// @effect-diagnostics anyUnknownInErrorContext:off
 import type { AssessmentRequest, AssessmentStage, Features } from "@holdfast/contracts/Fraud"
 import { AssessOrder } from "@holdfast/contracts/FraudCommands"
 import { CaseId, OrderId, PaymentId } from "@holdfast/contracts/Id"

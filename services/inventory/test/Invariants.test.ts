@@ -1,3 +1,5 @@
+// A test fails whatever the failure is: its type may stay open.
+// @effect-diagnostics anyUnknownInErrorContext:off multipleEffectProvide:off
 import { assert, describe, it } from "@effect/vitest"
 import { type OrderId, ProductId, type ReservationId } from "@holdfast/contracts/Id"
 import * as Commands from "@holdfast/contracts/InventoryCommands"

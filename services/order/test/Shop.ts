@@ -1,3 +1,5 @@
+// A test fails whatever the failure is: its type may stay open.
+// @effect-diagnostics anyUnknownInErrorContext:off deterministicKeys:off unsafeEffectTypeAssertion:off
 import { Peer } from "@holdfast/agent/Peer"
 import type { Envelope } from "@holdfast/contracts/Envelope"
 import { sourceOf } from "@holdfast/contracts/Envelope"
