@@ -119,7 +119,7 @@ export interface SandboxShape {
  *
  * @category services
  */
-export class Sandbox extends Context.Tag("@holdfast/payment/SandboxGateway")<Sandbox, SandboxShape>() {}
+export class Sandbox extends Context.Tag("@holdfast/payment/SandboxGateway/Sandbox")<Sandbox, SandboxShape>() {}
 
 const make = (options: Options) =>
   Effect.gen(function*() {
