@@ -43,7 +43,7 @@ export const initial = Migration.make("0001_initial", [
     check (number is null or confirmed_at is not null)
   )`,
   "create unique index orders_cart on orders (cart_id) where cart_id is not null",
-  "create index orders_external_ref on orders (channel, external_ref) where external_ref is not null",
+  "create unique index orders_external_ref on orders (channel, external_ref) where external_ref is not null",
   "create unique index orders_number on orders (number) where number is not null",
   "create index orders_newest on orders (accepted_at, id)",
   "create index orders_updated on orders (updated_at, id)",
