@@ -69,6 +69,10 @@ export class Slice {
   }
 }
 
+/** What fails here must be seen, but keeps nobody from being answered. */
+const unharmed = (what: string, effect: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.catchAllCause(effect, (cause) => Effect.logError(`${what} failed`, cause))
+
 /**
  * Natural batching: while one transaction commits, arrivals queue; the next transaction takes them all. No timer and no
  * linger, so a lone caller waits for one commit and 256 callers share one. Jobs run strictly in the order of submission.
@@ -116,15 +120,19 @@ export const make = (
           if (slice.spent()) yield* slice.breathe
         }
         yield* writer.commit
-      }).pipe(Effect.either)
+      }).pipe(
+        // A bug must not end the writer, and everybody who waits with it. What it did to the commit only the ids can tell.
+        Effect.catchAllDefect((cause) => Effect.fail<CommitUnknown>({ _tag: "CommitUnknown", cause })),
+        Effect.either
+      )
       stats.transactions++
       stats.lastBatch = taken.length
       stats.lastCommitMillis = performance.now() - started
       if (outcome._tag === "Right") {
-        writer.committed()
+        yield* unharmed("a listener to commits", Effect.sync(writer.committed))
         for (const answer of answers) answer()
       } else {
-        yield* writer.rollback
+        yield* unharmed("a rollback", writer.rollback)
         // A begin that failed took nobody: answer who waits, so that no caller hangs on a store that is away.
         if (taken.length === 0) taken.push(...queue.splice(0))
         for (const job of taken) job.abandon(outcome.left)

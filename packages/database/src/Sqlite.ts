@@ -2,6 +2,7 @@ import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Envelope } from "@holdfast/contracts/Envelope"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -99,6 +100,19 @@ const lock = (options: Options): Effect.Effect<void, StoreUnavailable, Scope.Sco
       )
   )
 
+/** Calls them all, also when one throws: each belongs to somebody else. The last thing thrown is thrown at the end. */
+const callAll = (calls: Iterable<() => void>): void => {
+  let thrown: { readonly error: unknown } | undefined
+  for (const call of calls) {
+    try {
+      call()
+    } catch (error) {
+      thrown = { error }
+    }
+  }
+  if (thrown !== undefined) throw thrown.error
+}
+
 const outboxLog = (reader: Connection, state: WriterState): OutboxLog & { readonly appended: () => void } => {
   const listeners = new Set<() => void>()
   const statements = new SqliteReader.Statements(reader)
@@ -108,9 +122,7 @@ const outboxLog = (reader: Connection, state: WriterState): OutboxLog & { readon
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
-    appended: () => {
-      for (const listener of listeners) listener()
-    },
+    appended: () => callAll(listeners),
     readAfter: (seq, topics, limit) =>
       guard(() =>
         statements
@@ -135,6 +147,7 @@ const writerOf = (
 ): GroupCommit.Writer => ({
   begin: guard(() => {
     state.written.clear()
+    state.broken = undefined
     state.begin.run()
   }),
   commit: Effect.suspend(() => {
@@ -187,9 +200,11 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
 
     const { stats, submit } = yield* GroupCommit.make(
       writerOf(state, (written) => {
-        checkpoint()
-        if (written.has("outbox")) log.appended()
-        for (const listener of commitListeners) listener(written)
+        callAll([
+          ...(written.has("outbox") ? [log.appended] : []),
+          ...Array.from(commitListeners, (listener) => () => listener(written)),
+          checkpoint
+        ])
       }),
       slice,
       options.maxBatch
@@ -228,8 +243,10 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         (_: Context.Context<never>) =>
           Context.add(Context.add(context, Transaction, tx), Reader, tx) as Context.Context<R>
       )
-      return Effect.flatMap(Effect.exit(provided), (exit) =>
-        SqliteReader.attemptRead("operation", () => {
+      return Effect.flatMap(Effect.exit(provided), (exit) => {
+        // Also when the handler made something else of it.
+        if (state.broken !== undefined) return state.broken
+        const concluded = SqliteReader.attemptRead("operation", () => {
           if (Exit.isSuccess(exit)) {
             ended(exit)
             tx.keep()
@@ -239,7 +256,12 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
           tx.undo()
           ended(exit)
           return exit
-        }))
+        })
+        if (Exit.isSuccess(concluded) || !Cause.isDie(concluded.cause)) return concluded
+        // The answer cannot be written down: a bug of this operation, which its neighbours must not feel.
+        const { cause } = concluded
+        return Exit.map(SqliteReader.attemptRead("operation", () => tx.undo()), () => Exit.die(Cause.squash(cause)))
+      })
     }
 
     /** Queues work for the next transaction; answers after its commit. */

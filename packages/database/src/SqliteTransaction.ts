@@ -2,7 +2,7 @@ import type { Envelope } from "@holdfast/contracts/Envelope"
 import { sourceOf } from "@holdfast/contracts/Envelope"
 import type * as Message from "@holdfast/contracts/Message"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Slice } from "./GroupCommit.ts"
@@ -10,8 +10,8 @@ import * as OperationIds from "./OperationIds.ts"
 import type { Query } from "./Query.ts"
 import type { Connection, Statement } from "./SqliteConnection.ts"
 import { attempt, attemptRead, getRow, queryRows, selectRows, Statements } from "./SqliteReader.ts"
-import type { ConstraintViolated, ReadError, StoreUnavailable, WriteError } from "./StoreError.ts"
-import { RowMissing } from "./StoreError.ts"
+import type { ConstraintViolated, ReadError, WriteError } from "./StoreError.ts"
+import { RowMissing, StoreUnavailable } from "./StoreError.ts"
 import type { Columns, Key, NewRow, Row, Table } from "./Table.ts"
 import type { Cause, TransactionShape } from "./Transaction.ts"
 
@@ -37,6 +37,11 @@ export interface WriterState {
   /** The last message's place, counting the open transaction's; and not counting them. */
   lastSeq: number
   committedSeq: number
+  /**
+   * What broke the open transaction. SQLite may have undone all of it by itself: whatever is written after would stand
+   * alone, so that nothing more is, and nothing of it counts.
+   */
+  broken: StoreUnavailable | undefined
 }
 
 /** Prepares the writer's own statements. */
@@ -60,7 +65,8 @@ export const makeWriterState = (agent: string, connection: Connection, slice: Sl
     ),
     written: new Set(),
     lastSeq,
-    committedSeq: lastSeq
+    committedSeq: lastSeq,
+    broken: undefined
   }
 }
 
@@ -90,6 +96,7 @@ export class SqliteTransaction implements TransactionShape {
   private readonly writer: WriterState
   private readonly recorded: boolean
   private savepoint = false
+  private seqBefore = 0
   private readonly grown = new Set<string>()
 
   constructor(writer: WriterState, operationId: string, now: number, cause: Cause, recorded: boolean) {
@@ -234,6 +241,8 @@ export class SqliteTransaction implements TransactionShape {
     if (this.savepoint) {
       this.writer.rollbackTo.run()
       this.writer.release.run()
+      // The next message gets the place of the one that is gone: who listens must not believe to have heard it.
+      this.writer.lastSeq = this.seqBefore
     }
     this.savepoint = false
   }
@@ -242,6 +251,7 @@ export class SqliteTransaction implements TransactionShape {
     if (this.savepoint) return
     this.writer.savepoint.run()
     this.savepoint = true
+    this.seqBefore = this.writer.lastSeq
   }
 
   private record(table: Table, key: unknown, before: unknown, after: unknown): void {
@@ -270,9 +280,21 @@ export class SqliteTransaction implements TransactionShape {
   }
 
   /** A large operation lets the event loop turn between its statements; the transaction stays open meanwhile. */
-  private step<A, E extends StepError>(run: () => Exit.Exit<A, E>): Effect.Effect<A, E> {
-    const slice = this.writer.slice
-    return Effect.suspend(() => slice.spent() ? Effect.zipRight(slice.breathe, Effect.suspend(run)) : run())
+  private step<A, E extends StepError>(run: () => Exit.Exit<A, E>): Effect.Effect<A, E | StoreUnavailable> {
+    const { writer } = this
+    const unlessBroken = (): Exit.Exit<A, E | StoreUnavailable> => {
+      if (writer.broken !== undefined) return Exit.fail(writer.broken)
+      const exit = run()
+      if (exit._tag === "Failure" && exit.cause._tag === "Fail" && exit.cause.error instanceof StoreUnavailable) {
+        writer.broken = exit.cause.error
+      }
+      return exit
+    }
+    return Effect.suspend(() =>
+      writer.slice.spent()
+        ? Effect.zipRight(writer.slice.breathe, Effect.suspend(unlessBroken))
+        : unlessBroken()
+    )
   }
 }
 
