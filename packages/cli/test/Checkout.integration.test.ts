@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { agents } from "../src/Agents.ts"
 import * as Verification from "../src/Verify/Verification.ts"
 import type { Shop } from "./Shop.ts"
-import { importBody, open, orderThat, place, receive, temporary, until } from "./Shop.ts"
+import { importBody, open, orderThat, place, receive, sell, temporary, until } from "./Shop.ts"
 
 const verify = (dataDir: string) => Verification.run(agents({ dataDir, host: "127.0.0.1", port: () => 0 }), dataDir)
 
@@ -20,10 +20,19 @@ describe("checkout through the HTTP API", () => {
     () =>
       Effect.gen(function*() {
         const dataDir = yield* temporary
-        const send = (shop: Shop) => shop.post("/order/orders/import", importBody("A-1"), "the-key")
+        const body = {
+          currency: "GBP",
+          lines: [{ sku: "MUG-1", qty: 2 }],
+          customer: { email: "ada@example.com" },
+          addresses: { shipping: importBody("A-1").shipTo },
+          paymentMethodToken: "ok:ada"
+        }
+        const send = (shop: Shop, qty = 2) =>
+          shop.post("/order/orders", { ...body, lines: [{ sku: "MUG-1", qty }] }, "the-key")
         const first = yield* Effect.scoped(Effect.gen(function*() {
           const shop = yield* open(dataDir)
-          yield* receive(shop, "85123A", 10)
+          yield* receive(shop, "MUG-1", 10)
+          yield* sell(shop, "MUG-1")
           const answers = yield* Effect.all(Array.from({ length: 5 }, () => send(shop)), { concurrency: "unbounded" })
           assert.deepStrictEqual(new Set(answers.map(({ status }) => status)), new Set([202]))
           assert.strictEqual(new Set(answers.map(({ body }) => JSON.stringify(body))).size, 1)
@@ -36,7 +45,7 @@ describe("checkout through the HTTP API", () => {
           const again = yield* send(shop)
           assert.deepStrictEqual(again.body, first)
           assert.strictEqual(again.headers.get("idempotent-replayed"), "true")
-          const other = yield* shop.post("/order/orders/import", importBody("A-2"), "the-key")
+          const other = yield* send(shop, 3)
           assert.strictEqual(other.status, 422)
           assert.strictEqual(other.body.code, "idempotency_key_reused")
           const all = yield* shop.get("/order/orders")

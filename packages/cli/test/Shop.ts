@@ -75,6 +75,40 @@ export const receive = (shop: Shop, sku: string, qty: number) =>
     `receipt-${sku}`
   )
 
+/** A published product at 12.50, once the order agent has heard of it. */
+export const sell = (shop: Shop, sku: string) =>
+  Effect.gen(function*() {
+    const created = yield* shop.post("/product/products", {
+      slug: sku.toLowerCase(),
+      type: "simple",
+      title: { en: sku },
+      taxClass: "standard",
+      media: [{ url: "https://example.com/mug.jpg", position: 0 }],
+      variants: [{
+        sku,
+        weightGrams: 350,
+        dims: { l: 120, w: 90, h: 100 },
+        prices: [{ currency: "GBP", amount: 1250 }]
+      }]
+    }, `product-${sku}`)
+    yield* shop.post(`/product/products/${created.body.id}/publish`, { channels: ["web"] }, `publish-${sku}`)
+    const order = (attempt: number) =>
+      shop.post("/order/orders", {
+        currency: "GBP",
+        lines: [{ sku, qty: 1 }],
+        customer: { email: "nobody@example.com" },
+        addresses: { shipping: importBody("x").shipTo },
+        paymentMethodToken: "ok:nobody",
+        // Nobody expects to pay a penny: the refusal tells that the catalogue knows the price, and stores no order.
+        expectedTotal: 1
+      }, `known-${sku}-${attempt}`)
+    let attempt = 0
+    yield* until(Effect.map(
+      Effect.suspend(() => order(attempt++)),
+      ({ body }) => body.code === "cart_changed" ? true : undefined
+    ))
+  })
+
 /** An order of one unit at 15.30, paid by the token. */
 export const importBody = (externalRef: string, changes: {
   readonly token?: string
