@@ -19,6 +19,7 @@ export const codes: ReadonlySet<string> = new Set(
 export const Country = Schema.String.pipe(
   Schema.filter((code) => codes.has(code), {
     jsonSchema: { pattern: "^[A-Z]{2}$" },
+    arbitrary: () => (fc) => fc.constantFrom(...codes),
     message: () => "a country must be an ISO 3166-1 alpha-2 code such as GB, in upper case"
   }),
   Schema.annotations({ description: "ISO 3166-1 alpha-2", examples: ["GB"] })

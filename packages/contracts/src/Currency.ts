@@ -29,6 +29,7 @@ export const exponents: ReadonlyMap<string, number> = new Map(
 export const Currency = Schema.String.pipe(
   Schema.filter((code) => exponents.has(code), {
     jsonSchema: { pattern: "^[A-Z]{3}$" },
+    arbitrary: () => (fc) => fc.constantFrom(...exponents.keys()),
     message: () => "a currency must be an ISO 4217 code such as EUR, in upper case"
   }),
   Schema.annotations({ description: "ISO 4217 alpha-3", examples: ["GBP"] })

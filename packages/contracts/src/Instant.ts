@@ -18,6 +18,10 @@ const isInstant = (text: string): boolean => {
 export const Instant = Schema.String.pipe(
   Schema.filter(isInstant, {
     jsonSchema: { format: "date-time", minLength: 24, maxLength: 24, examples: ["2010-12-01T08:26:00.000Z"] },
+    arbitrary: () => (fc) =>
+      fc.date({ min: new Date(0), max: new Date(4_102_444_799_999), noInvalidDate: true }).map((date) =>
+        date.toISOString()
+      ),
     message: () => "a time must be RFC 3339 in UTC with milliseconds, e.g. 2010-12-01T08:26:00.000Z"
   })
 )
