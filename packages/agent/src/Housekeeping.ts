@@ -1,8 +1,9 @@
 import { Database } from "@holdfast/database/Database"
-import { Changes, DeadLetters, Operations, Outbox } from "@holdfast/database/SystemTables"
+import { Changes, Cursors, DeadLetters, Operations, Outbox } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import type { Lane } from "@holdfast/messaging/EventBus"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Job from "./Job.ts"
 
 /** Rows removed in one transaction: callers wait behind it. */
@@ -26,9 +27,35 @@ const expiredOperations = Effect.gen(function*() {
   return rows.length
 })
 
-/** Messages that every consumer has settled. */
-const publishedMessages = (settledUpTo: number) =>
+const HEARD_BY = "heard-by:"
+
+/** Keeps how far each consumer has heard, so that one that is not here now still counts: it finds its messages later. */
+const remember = (heard: ReadonlyArray<Lane>) =>
+  Effect.forEach(heard, ({ consumer, position }) => {
+    const row = { source: `${HEARD_BY}${consumer}`, seq: position }
+    return Effect.flatMap(
+      Transaction.get(Cursors, { source: row.source }),
+      Option.match({
+        onNone: () => Effect.asVoid(Transaction.insert(Cursors, row)),
+        onSome: ({ seq }) =>
+          seq === position ? Effect.void : Effect.asVoid(Transaction.update(Cursors, { source: row.source }, () => row))
+      })
+    )
+  }, { discard: true })
+
+/**
+ * Messages that every consumer there ever was has settled. The last one stays: SQLite would give its number again, and
+ * consumers who have heard it would not hear the next.
+ */
+const publishedMessages = (heard: ReadonlyArray<Lane>) =>
   Effect.gen(function*() {
+    yield* remember(heard)
+    const [known] = yield* Transaction.query(
+      "select min(settled) as settled from (select coalesce(max(seq), 0) - 1 as settled from outbox " +
+        "union all select coalesce(min(seq), 0) from cursor where source like ?)",
+      [`${HEARD_BY}%`]
+    )
+    const settledUpTo = Number(known?.["settled"])
     const now = yield* Transaction.now
     const rows = yield* Transaction.select(Outbox, {
       where: [["seq", "<=", settledUpTo], ["createdAt", "<", now - OUTBOX_DAYS * DAY]],
@@ -78,11 +105,10 @@ export const job = (agent: string, lanes: () => ReadonlyArray<Lane>): Job.Job<Da
     { every: "1 minute" },
     Effect.gen(function*() {
       const database = yield* Database
-      const heard = lanes().filter((lane) => lane.source === agent).map((lane) => lane.position)
-      const settledUpTo = heard.length === 0 ? 0 : Math.min(...heard)
+      const heard = lanes().filter((lane) => lane.source === agent)
       // Each step ends when a chunk is not full: nothing is left.
       while ((yield* database.housekeep("operations", expiredOperations)) === CHUNK) yield* Effect.yieldNow()
-      while ((yield* database.housekeep("outbox", publishedMessages(settledUpTo))) === CHUNK) yield* Effect.yieldNow()
+      while ((yield* database.housekeep("outbox", publishedMessages(heard))) === CHUNK) yield* Effect.yieldNow()
       yield* database.housekeep("dead letters", settledDeadLetters)
       changesFrom = yield* database.housekeep("changes", orphanedChanges(changesFrom))
     })

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Transaction from "@holdfast/database/Transaction"
 import * as DeadLetters from "@holdfast/messaging/DeadLetters"
 import { EventBus } from "@holdfast/messaging/EventBus"
 import { Effect, Exit, Layer, Logger, LogLevel, Scope } from "effect"
-import { enter, good, makeReady, tell, temporaryDirectory, until, untilHeard } from "./Shop.ts"
+import { enter, good, makeReady, tell, temporaryDirectory, Told, turns, until, untilHeard, write } from "./Shop.ts"
 
 const ofKey = (all: ReadonlyArray<string>, key: string) => all.filter((one) => one.startsWith(key))
 const numbered = (key: string, amount: number) => Array.from({ length: amount }, (_, n) => `${key}${n}`)
@@ -65,6 +66,20 @@ export const suite = (name: string, bus: Layer.Layer<EventBus>) => {
         const again = yield* enter("shop", directory)
         yield* tell(again.database, [good("a", 1)])
         assert.deepStrictEqual(yield* untilHeard(ledger.database, 3), ["a0", "b0", "a1"])
+      }))
+
+    test("the message after one that was undone, which has its place in the log, is heard", (directory) =>
+      Effect.gen(function*() {
+        const shop = yield* enter("shop", directory)
+        const ledger = yield* enter("ledger", directory)
+        yield* tell(shop.database, [good("a", 0)])
+        yield* untilHeard(ledger.database, 1)
+        const undone = Effect.zipRight(Transaction.emit(Told, good("a", 9)), Effect.fail("no" as const))
+        yield* Effect.flip(write(shop.database, undone))
+        // Whoever moves its cursor to the end of the log has done so by now.
+        yield* turns(20)
+        yield* tell(shop.database, [good("a", 1)])
+        assert.deepStrictEqual(yield* untilHeard(ledger.database, 2), ["a0", "a1"])
       }))
 
     test("a message whose commit was not answered comes again and takes effect once", (directory) =>
