@@ -5,6 +5,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
@@ -188,6 +189,14 @@ export const config: Config.Config<AgentConfig> = Config.map(
       example: "512",
       parse: wholeNumber(1, 100_000)
     }),
+    // Read by the fraud agent itself; looked at here so that a wrong value stops the start.
+    fraudExplore: variable({
+      name: "HOLDFAST_FRAUD_EXPLORE",
+      fallback: false,
+      expected: "true or false",
+      example: "false",
+      parse: (text) => text === "true" ? true : text === "false" ? false : undefined
+    }),
     maxBodyBytes: variable({
       name: "HOLDFAST_MAX_BODY_BYTES",
       fallback: 1024 * 1024,
@@ -196,7 +205,7 @@ export const config: Config.Config<AgentConfig> = Config.map(
       parse: wholeNumber(1024, 64 * 1024 * 1024)
     })
   }),
-  ({ kafka: _kafka, postgres: _postgres, redis: _redis, ...settings }) => ({
+  ({ fraudExplore: _fraudExplore, kafka: _kafka, postgres: _postgres, redis: _redis, ...settings }) => ({
     ...settings,
     drainDeadline: Duration.seconds(20)
   })
@@ -215,6 +224,19 @@ const first = (error: ConfigError.ConfigError): ConfigInvalid => {
       return new ConfigInvalid({ variable: error.path.join("_"), problem: error.message })
   }
 }
+
+/**
+ * Where the settings of agents and their ports come from: environment, then `.env`. Give it to what runs them:
+ * `Effect.provide(AgentConfig.layerProvider)`.
+ *
+ * @category configuration
+ */
+export const layerProvider = Layer.unwrapEffect(
+  Effect.map(
+    Effect.suspend(() => environment),
+    (variables) => Layer.setConfigProvider(ConfigProvider.fromMap(variables))
+  )
+)
 
 /** The `.env` file of the working folder; the environment's own variables come first. */
 const environment = Effect.sync(() => {

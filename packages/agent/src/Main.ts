@@ -2,6 +2,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import type { Agent } from "./Agent.ts"
 import * as AgentConfig from "./AgentConfig.ts"
 import * as Holdfast from "./Holdfast.ts"
@@ -18,7 +19,7 @@ export const run = (agents: (config: AgentConfig.AgentConfig) => ReadonlyArray<A
     Effect.flatMap(AgentConfig.load(), (config) =>
       Effect.provide(
         Holdfast.launch({ agents: agents(config), config }),
-        Logging.layer({ level: config.logLevel, format: config.logFormat })
+        Layer.merge(Logging.layer({ level: config.logLevel, format: config.logFormat }), AgentConfig.layerProvider)
       ))
   )
   for (const signal of ["SIGINT", "SIGTERM"] as const) {

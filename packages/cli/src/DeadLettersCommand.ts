@@ -7,8 +7,8 @@ export const command = OperatorCommand.make({
   description: "List messages that agents could not handle, and settle them.\n\n" +
     "Examples:\n" +
     "  npm run -s holdfast -- dead-letters --state open\n" +
-    "  npm run -s holdfast -- dead-letters replay order dl_01J…\n" +
-    "  npm run -s holdfast -- dead-letters discard order dl_01J…",
+    "  npm run -s holdfast -- dead-letters replay order urn:ecom:agent:payment:evt_01J…\n" +
+    "  npm run -s holdfast -- dead-letters discard order urn:ecom:agent:payment:evt_01J…",
   item: DeadLetter,
   states: ["open", "parked", "replayed", "discarded"],
   stateParameter: "status",

@@ -6,6 +6,7 @@ import * as Holdfast from "@holdfast/agent/Holdfast"
 import * as Logging from "@holdfast/agent/Logging"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { agents } from "./Agents.ts"
 
@@ -47,7 +48,7 @@ export const command = Command.make(
       const chosen = names.length === 0 ? all : all.filter((agent) => names.includes(agent.name))
       yield* Effect.provide(
         Holdfast.launch({ agents: chosen, config }),
-        Logging.layer({ level: config.logLevel, format: config.logFormat })
+        Layer.merge(Logging.layer({ level: config.logLevel, format: config.logFormat }), AgentConfig.layerProvider)
       )
     })
 ).pipe(

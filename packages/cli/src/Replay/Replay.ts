@@ -63,6 +63,12 @@ const createProduct = (channel: string, product: NewProduct) =>
       },
       `replay:${channel}:product:${product.sku}`,
       Created
+    ).pipe(
+      // Another channel's replay made it before: it is the same product.
+      Effect.catchIf(
+        (error) => error._tag === "RequestRefused" && (error.code === "slug_taken" || error.code === "sku_taken"),
+        () => Effect.void
+      )
     )
   })
 
