@@ -13,6 +13,7 @@ import type { Subscription } from "@holdfast/messaging/Subscription"
 import * as Subscriptions from "@holdfast/messaging/Subscription"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Part } from "./Agent.ts"
@@ -294,8 +295,10 @@ export const make = <Data, I, Action, R>(
       limit: SWEEP_LIMIT
     }))
     const free = due.filter((row) => row.leaseUntil === null || row.leaseUntil < now)
-    yield* Effect.forEach(free, (row) => overdue(database, row), { concurrency: 16, discard: true })
+    // One that fails must not keep the others from their turn; the job fails after them.
+    const exits = yield* Effect.forEach(free, (row) => Effect.exit(overdue(database, row)), { concurrency: 16 })
     awake.set(database, { since, last: yield* Clock.currentTimeMillis })
+    yield* Option.getOrElse(Exit.all(exits, { parallel: true }), () => Exit.void)
   })
 
   return {
