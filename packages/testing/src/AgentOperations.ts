@@ -5,8 +5,9 @@ import type { Envelope } from "@holdfast/contracts/Envelope"
 import { sourceOf } from "@holdfast/contracts/Envelope"
 import type * as Message from "@holdfast/contracts/Message"
 import { Database } from "@holdfast/database/Database"
-import type { ReadError } from "@holdfast/database/StoreError"
+import type { ExecuteError, ReadError } from "@holdfast/database/StoreError"
 import type { Reader, Transaction } from "@holdfast/database/Transaction"
+import type { HandlerError } from "@holdfast/messaging/DeliveryError"
 import * as Reactions from "@holdfast/messaging/Reactions"
 import type { Subscription } from "@holdfast/messaging/Subscription"
 import * as Effect from "effect/Effect"
@@ -43,9 +44,11 @@ export interface AgentOperations<H extends Handlers> {
     message: Message.Message<Name, A, I>,
     payload: A,
     options?: { readonly id?: string; readonly correlationId?: string }
-  ) => Effect.Effect<void, unknown, Database>
+  ) => Effect.Effect<void, HandlerError | ExecuteError, Database>
   /** Runs a job's handler as an operation of its own. */
-  readonly run: <A, E>(job: Effect.Effect<A, E, Transaction | Reader>) => Effect.Effect<void, unknown, Database>
+  readonly run: <A, E>(
+    job: Effect.Effect<A, E, Transaction | Reader>
+  ) => Effect.Effect<void, E | ExecuteError, Database>
   /** What the agent has said so far of one kind of message, in order. */
   readonly said: <Name extends string, A, I>(
     message: Message.Message<Name, A, I>
