@@ -1,7 +1,7 @@
 import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import type { StoreUnavailable } from "@holdfast/database/StoreError"
-import { DeadLetters } from "@holdfast/database/SystemTables"
+import { DeadLetters, Sagas } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as Consumer from "@holdfast/messaging/Consumer"
 import { EventBus } from "@holdfast/messaging/EventBus"
@@ -88,19 +88,21 @@ const compile = (agent: Agent, surface: Surface<AnyService>): ReadonlyArray<Endp
   })
 }
 
-/** Keeps the number of dead letters at hand for probes and metrics, which do no IO. */
-const countDeadLetters = (status: AgentStatus.AgentStatus): Job.Job<Database> =>
+/** Keeps at hand, for probes and metrics, which do no IO, how much waits for a person. */
+const countWaiting = (status: AgentStatus.AgentStatus): Job.Job<Database> =>
   Job.worker(
-    "count-dead-letters",
-    { wakeOn: [DeadLetters], every: "1 minute" },
+    "count-waiting",
+    { wakeOn: [DeadLetters, Sagas], every: "1 minute" },
     Effect.flatMap(Database, (database) =>
       Effect.map(
         database.read(Transaction.query(
-          "select status, count(*) as n from dead_letter where status in ('open', 'parked') group by status"
+          "select status as state, count(*) as n from dead_letter where status in ('open', 'parked') group by status " +
+            "union all select state, count(*) as n from saga where ended_at is null and state = 'needs_operator' group by state"
         )),
         (rows) => {
-          const count = (name: string) => Number(rows.find((row) => row["status"] === name)?.["n"] ?? 0)
+          const count = (state: string) => Number(rows.find((row) => row["state"] === state)?.["n"] ?? 0)
           status.deadLetters = { open: count("open"), parked: count("parked") }
+          status.sagasWaiting = count("needs_operator")
         }
       ))
   )
@@ -135,6 +137,7 @@ export const make = (
       consumer: undefined,
       jobs: [],
       deadLetters: { open: 0, parked: 0 },
+      sagasWaiting: 0,
       lanes: () => bus.lanes().filter((lane) => lane.consumer === agent.name)
     }
     const endpoints = Surfaces.of(agent).flatMap((surface) => compile(agent, surface))
@@ -186,7 +189,7 @@ export const make = (
         jobs = yield* JobRunner.start([
           ...agent.jobs,
           ...agent.parts.flatMap((part) => part.jobs),
-          countDeadLetters(status),
+          countWaiting(status),
           Housekeeping.job(agent.name, bus.lanes)
         ])
         status.jobs = jobs.stats

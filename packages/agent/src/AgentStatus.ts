@@ -32,6 +32,8 @@ export interface AgentStatus {
   jobs: ReadonlyArray<JobStats>
   /** Counted in the background. */
   deadLetters: { open: number; parked: number }
+  /** Sagas that can neither go on nor back by themselves; counted in the background. */
+  sagasWaiting: number
   readonly lanes: () => ReadonlyArray<Lane>
 }
 

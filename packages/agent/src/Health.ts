@@ -36,7 +36,9 @@ type Verdict = "pass" | "warn" | "fail"
 const verdictOf = (agent: AgentStatus): Verdict => {
   if (agent.dead || agent.degradation().level === 4 || agent.phase === "stopped") return "fail"
   const { memoryCache, level } = agent.degradation()
-  return level > 0 || memoryCache || agent.phase !== "ready" || agent.deadLetters.open > 0 ? "warn" : "pass"
+  return level > 0 || memoryCache || agent.phase !== "ready" || agent.deadLetters.open > 0 || agent.sagasWaiting > 0
+    ? "warn"
+    : "pass"
 }
 
 const worst = (verdicts: ReadonlyArray<Verdict>): Verdict =>
@@ -54,6 +56,9 @@ const notesOf = (agent: AgentStatus): ReadonlyArray<string> => [
   ...(agent.fault === undefined ? [] : [agent.fault]),
   ...agent.degradation().reasons.map((reason) => reason.replaceAll("_", " ")),
   ...(agent.degradation().memoryCache ? ["memory stands in for Redis"] : []),
+  ...(agent.sagasWaiting > 0
+    ? [`${agent.sagasWaiting} sagas need an operator: GET /${agent.name}/sagas?state=needs_operator`]
+    : []),
   ...(agent.deadLetters.open > 0
     ? [`${agent.deadLetters.open} dead letters wait for a decision: GET /${agent.name}/dead-letters`]
     : []),
@@ -103,6 +108,12 @@ const checksOf = (agent: AgentStatus): Readonly<Record<string, ReadonlyArray<Che
       status: agent.deadLetters.open > 0 ? "warn" : "pass",
       observedValue: agent.deadLetters.open,
       observedUnit: "messages"
+    }],
+    "sagas:needsOperator": [{
+      componentType: "component",
+      status: agent.sagasWaiting > 0 ? "warn" : "pass",
+      observedValue: agent.sagasWaiting,
+      observedUnit: "sagas"
     }],
     ...Object.fromEntries(agent.jobs.map((job) => [`job:${job.name}`, [{
       componentType: "component" as const,

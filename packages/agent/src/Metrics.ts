@@ -190,6 +190,12 @@ const families = (sources: Sources): ReadonlyArray<PrometheusText.Family> => {
       ])
     },
     {
+      name: "holdfast_saga_waiting",
+      help: "Sagas that wait for a person.",
+      type: "gauge",
+      samples: one((agent) => agent.sagasWaiting)
+    },
+    {
       name: "holdfast_job_run_total",
       help: "Runs of jobs.",
       type: "counter",
