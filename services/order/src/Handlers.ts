@@ -17,7 +17,7 @@ import { transitions } from "./Domain/OrderState.ts"
 import * as Holds from "./Holds.ts"
 import * as Placement from "./Placement.ts"
 import * as Repository from "./Repository.ts"
-import * as Checkout from "./Sagas/Checkout.ts"
+import * as CheckoutPayment from "./Sagas/CheckoutPayment.ts"
 import { checkout } from "./Sagas/CheckoutSaga.ts"
 import { Orders, Timeline } from "./Tables.ts"
 
@@ -52,7 +52,7 @@ const pay = ({ expectedVersion, path: { id }, payload }: Handler.RequestOf<typeo
     if (!waiting) return yield* new OrderNotPayable({ orderId: id, state: row.state })
     const paymentId = PaymentId.make(yield* Transaction.nextId("pay"))
     const spareId = PaymentId.make(yield* Transaction.nextId("pay"))
-    yield* checkout.move(id, (data) => Checkout.payAgain(data, paymentId, spareId, payload.paymentMethodToken))
+    yield* checkout.move(id, (data) => CheckoutPayment.payAgain(data, paymentId, spareId, payload.paymentMethodToken))
     return yield* Repository.load(id)
   })
 

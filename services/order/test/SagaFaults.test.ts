@@ -9,6 +9,8 @@ import * as OperationIds from "@holdfast/database/OperationIds"
 import { assert, describe, it } from "vitest"
 import * as Cancellation from "../src/Sagas/Cancellation.ts"
 import * as Checkout from "../src/Sagas/Checkout.ts"
+import type { Data as CheckoutData } from "../src/Sagas/CheckoutData.ts"
+import * as CheckoutPayment from "../src/Sagas/CheckoutPayment.ts"
 import type { Sent } from "./Participants.ts"
 import { Fraud, Inventory, Payments } from "./Participants.ts"
 
@@ -241,7 +243,7 @@ const checkOut = (seed: number) => {
   const paidByChannel = world.random() < 0.1
   const paymentIds = paidByChannel ? [] : [0, 1].map(() => PaymentId.make(id("pay")))
   const token = () => world.pick([["ok", 10], ["decline", 3], ["stolen", 1], ["threeds", 2], ["slow", 2], ["never", 1]])
-  const data: Checkout.Data = {
+  const data: CheckoutData = {
     orderId,
     amount: { amount: world.random() < 0.5 ? 5_000 : 50_000, currency: "GBP" },
     shipTo: { country: "GB", postalCode: "SW1A 1AA" },
@@ -315,7 +317,7 @@ const checkOut = (seed: number) => {
       }
       if (saga.instance.state === "running" && saga.instance.step === "await_payment" && world.random() < 0.5) {
         paidAgain++
-        saga.move((now) => Checkout.payAgain(now, PaymentId.make(id("pay")), PaymentId.make(id("pay")), token()))
+        saga.move((now) => CheckoutPayment.payAgain(now, PaymentId.make(id("pay")), PaymentId.make(id("pay")), token()))
       }
       unquiet(left - 1)
     })

@@ -10,8 +10,8 @@ import * as LineQuantities from "../Domain/LineQuantities.ts"
 import * as Holds from "../Holds.ts"
 import * as Payments from "../Payments.ts"
 import * as Repository from "../Repository.ts"
-import type { Action, Data } from "./Checkout.ts"
 import * as Checkout from "./Checkout.ts"
+import { type Action, Data } from "./CheckoutData.ts"
 
 const confirm = (data: Data) =>
   Effect.gen(function*() {
@@ -99,4 +99,4 @@ const complete = (request: Request, { orderId }: Data) => {
 }
 
 /** Checkout in the order's store. */
-export const checkout = Saga.make(Checkout.definition, { data: Checkout.Data, act, complete })
+export const checkout = Saga.make(Checkout.definition, { data: Data, act, complete })
