@@ -362,11 +362,10 @@ export const importOrder = (order: OrderImport) =>
       shippingTaxRateBp: standard,
       fees: agreed?.fees ?? 0
     })
-    let totals = priced.totals
+    // The channel rounds its taxes in its own way: its sum stands.
+    const { lines, totals } = agreed === undefined ? priced : Total.withTax(priced, agreed.tax, taxInclusive)
     if (agreed !== undefined) {
       yield* agree("totals.items", totals.items, agreed.items)
-      // The channel rounds its taxes in its own way: its sum stands.
-      totals = { ...totals, tax: agreed.tax, grand: totals.grand + (taxInclusive ? 0 : agreed.tax - totals.tax) }
       yield* agree("totals.grand", totals.grand, agreed.grand)
     }
     return yield* once(
@@ -378,7 +377,7 @@ export const importOrder = (order: OrderImport) =>
         placedAt: order.placedAt,
         currency,
         taxInclusive,
-        lines: priced.lines,
+        lines,
         totals,
         customer: order.customer,
         shipTo,

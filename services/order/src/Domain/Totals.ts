@@ -83,3 +83,23 @@ export const compute = <Line extends LineInput>(
     const grand = yield* Amount.sum([items, -discount, input.shipping, input.fees, input.taxInclusive ? 0 : tax])
     return { lines, totals: { items, discount, shipping: input.shipping, fees: input.fees, tax, grand } }
   })
+
+/**
+ * The order with the tax that was agreed elsewhere instead of the computed one: split over lines and shipping as the computed
+ * tax was, so that the parts still sum to the whole.
+ */
+export const withTax = <Line extends LineAmounts>(
+  order: { readonly lines: ReadonlyArray<Line>; readonly totals: Totals },
+  tax: Amount.Amount,
+  taxInclusive: boolean
+): { readonly lines: ReadonlyArray<Line>; readonly totals: Totals } => {
+  const { lines, totals } = order
+  if (tax === totals.tax) return order
+  const ofShipping = totals.tax - lines.reduce((sum, line) => sum + line.tax, 0)
+  // Taxes are whole and not negative, which is all that weights must be.
+  const shares = Either.getOrElse(Amount.allocate(tax, [...lines.map((line) => line.tax), ofShipping]), () => [])
+  return {
+    lines: lines.map((line, i) => ({ ...line, tax: shares[i] ?? 0 })),
+    totals: { ...totals, tax, grand: totals.grand + (taxInclusive ? 0 : tax - totals.tax) }
+  }
+}
