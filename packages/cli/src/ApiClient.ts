@@ -41,7 +41,7 @@ const isProblem = Schema.decodeUnknownOption(ProblemBody)
 const ATTEMPT_MILLIS = 15_000
 
 /** The longest pause between attempts. */
-const MAX_PAUSE_MILLIS = 1_000
+const MAX_PAUSE_MILLIS = 250
 
 /**
  * A client like any other: it repeats a request under the same `Idempotency-Key` while agents are away, restarting or
