@@ -223,7 +223,11 @@ export const make = (
       mounts: endpoints.map((endpoint): Mount => ({
         _tag: "Endpoint",
         endpoint,
-        host: { level: () => degradation.current().level, runtime: () => runtime }
+        host: {
+          level: () => degradation.current().level,
+          levelSince: () => degradation.current().since,
+          runtime: () => runtime
+        }
       })),
       start: Effect.suspend(() =>
         Effect.map(Effect.forkDaemon(Effect.zipRight(main, Deferred.succeed(isReady, undefined))), (fiber) => {

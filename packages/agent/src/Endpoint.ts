@@ -6,6 +6,7 @@ import * as Problem from "@holdfast/contracts/Problem"
 import { Database } from "@holdfast/database/Database"
 import { type Operation, retention } from "@holdfast/database/Operation"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -127,6 +128,16 @@ const bodyHeaders = (
   return headers
 }
 
+/** Reads of an agent that cannot write say as of when they are (spec §1.2). */
+const stale = (answer: HttpAnswer.HttpAnswer, since: number): HttpAnswer.HttpAnswer => ({
+  ...answer,
+  headers: {
+    ...answer.headers,
+    "x-data-as-of": DateTime.formatIso(DateTime.unsafeMake(since)),
+    warning: "110 - \"Response is Stale\""
+  }
+})
+
 /** 30 days for orders and payments, a day for others (spec §20). */
 const keepMillis = (agent: string): number =>
   agent === "order" || agent === "payment" ? retention.orderOrPayment : retention.other
@@ -207,8 +218,12 @@ export const make = (
       return decoded
     })
 
-  const answerQuery = (input: Record<string, unknown>) =>
-    Effect.flatMap(Database, (database) => Effect.map(database.read(Effect.suspend(() => run(input))), success))
+  const answerQuery = (request: HttpRequest.HttpRequest, input: Record<string, unknown>) =>
+    Effect.flatMap(Database, (database) =>
+      Effect.map(
+        database.read(Effect.suspend(() => run(input))),
+        (value) => request.level >= 3 ? stale(success(value), request.levelSince) : success(value)
+      ))
 
   const refusedNow = (level: number, commandPolicy: CommandPolicyShape): boolean =>
     level >= 3 || (level === 1 && commandPolicy.writeClass === "refused")
@@ -267,7 +282,7 @@ export const make = (
         return Effect.fail(new Errors.DegradedWriteRefused({ level: request.level }))
       }
       if (handler._tag === "Action") return Effect.map(Effect.suspend(() => run(decoded.right)), success)
-      return policy === undefined ? answerQuery(decoded.right) : answerCommand(request, decoded.right, policy)
+      return policy === undefined ? answerQuery(request, decoded.right) : answerCommand(request, decoded.right, policy)
     }
   }
 }

@@ -20,6 +20,8 @@ export interface HttpRequest {
   readonly correlationId: string
   /** The agent's degradation level at this moment. */
   readonly level: number
+  /** Since when it has had this level, milliseconds since 1970. */
+  readonly levelSince: number
 }
 
 const sha256 = (text: string | Uint8Array): string => createHash("sha256").update(text).digest("hex")

@@ -13,6 +13,7 @@ import * as HttpMetrics from "./HttpMetrics.ts"
  */
 export interface Host {
   readonly level: () => number
+  readonly levelSince: () => number
   /** Undefined while the agent has not opened its store. It holds whatever the agent's handlers need. */
   readonly runtime: () => Runtime.Runtime<AnyService> | undefined
 }

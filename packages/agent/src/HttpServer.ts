@@ -249,7 +249,8 @@ export const make = (options: Options) =>
           body: body.right,
           principal: HttpRequest.principal(request.headers),
           correlationId: exchange.correlationId,
-          level: route.host.level()
+          level: route.host.level(),
+          levelSince: route.host.levelSince()
         }, endsAt)
       })
     }

@@ -125,6 +125,7 @@ describe("probes", () => {
       ])
       const read = yield* get("/giftcard/cards")
       assert.deepStrictEqual([read.status, read.headers["x-degradation-level"]], [200, "3"])
+      assert.match(String(read.headers["x-data-as-of"]), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
       assert.strictEqual((yield* get("/health/ready")).status, 200)
       full = false
       yield* Effect.repeat(get("/health"), { until: (reply) => reply.headers["x-degradation-level"] === "0" })

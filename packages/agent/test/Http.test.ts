@@ -122,7 +122,8 @@ describe("HTTP", () => {
         body: new TextEncoder().encode("{\"amount\":1}"),
         principal: "anonymous",
         correlationId: "c",
-        level: 0
+        level: 0,
+        levelSince: 0
       })
       // The store is all this handler needs.
       const services = Context.make(Database, losing) as Context.Context<Handler.AnyService>
