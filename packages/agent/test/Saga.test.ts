@@ -1,3 +1,5 @@
+// A test fails whatever the failure is: its type may stay open.
+// @effect-diagnostics anyUnknownInErrorContext:off unsafeEffectTypeAssertion:off
 import { assert, it } from "@effect/vitest"
 import { Database } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
