@@ -68,10 +68,9 @@ interface Described {
 
 const plain = (schema: Described) => Schema.make<unknown, unknown, never>(schema.ast)
 
-const decoder = (prefix: string, schema: Option.Option<Described>): Decode | undefined => {
-  if (Option.isNone(schema)) return undefined
-  const first = ParseResult.decodeUnknownEither(plain(schema.value))
-  const all = ParseResult.decodeUnknownEither(plain(schema.value), { errors: "all" })
+const decoder = (prefix: string, schema: Described): Decode => {
+  const first = ParseResult.decodeUnknownEither(plain(schema))
+  const all = ParseResult.decodeUnknownEither(plain(schema), { errors: "all" })
   return (value) => {
     const decoded = first(value)
     if (Either.isRight(decoded)) return Either.right(decoded.right)
@@ -79,6 +78,59 @@ const decoder = (prefix: string, schema: Option.Option<Described>): Decode | und
     const faults = small ? all(value) : decoded
     return Either.left(invalid(prefix, Either.isLeft(faults) ? faults.left : decoded.left))
   }
+}
+
+/** What a handler is given, as it grows. */
+interface Input {
+  [part: string]: unknown
+  readonly principal: string
+  readonly correlationId: string
+  readonly rawBody: Uint8Array
+  idempotencyKey: string | undefined
+  expectedVersion: number | undefined
+}
+
+/** Reads one part of a request into the handler's input, or answers what is wrong with it. */
+type Step = (request: HttpRequest.HttpRequest, into: Input) => Errors.Common | undefined
+
+const storableUrl: Step = (request) =>
+  RequestBody.isStorable(decodeURIComponentSafely(request.url))
+    ? undefined
+    : new Errors.InvalidRequest({ issues: [{ path: "url", message: "has a NUL character or is not valid UTF-8" }] })
+
+const keyOf = (policy: CommandPolicyShape): Step => (request, into) => {
+  const key = HttpRequest.idempotencyKey(request.headers)
+  if (Either.isLeft(key)) return key.left
+  into.idempotencyKey = key.right
+  return key.right === undefined && policy.idempotencyKey === "required"
+    ? new Errors.IdempotencyKeyRequired()
+    : undefined
+}
+
+const versionOf = (policy: CommandPolicyShape): Step => (request, into) => {
+  const version = HttpRequest.expectedVersion(request.headers)
+  if (Either.isLeft(version)) return version.left
+  into.expectedVersion = version.right
+  return version.right === undefined && policy.ifMatch === "required" ? new Errors.PreconditionRequired() : undefined
+}
+
+/** The step for a part that the endpoint declares a schema for. */
+const part = (
+  name: string,
+  schema: Option.Option<Described>,
+  prefix: string,
+  raw: (request: HttpRequest.HttpRequest) => Either.Either<unknown, Errors.Common>
+): ReadonlyArray<Step> => {
+  if (Option.isNone(schema)) return []
+  const decode = decoder(prefix, schema.value)
+  return [(request, into) => {
+    const value = raw(request)
+    if (Either.isLeft(value)) return value.left
+    const decoded = decode(value.right)
+    if (Either.isLeft(decoded)) return decoded.left
+    into[name] = decoded.right
+    return undefined
+  }]
 }
 
 type Encode = (value: unknown) => { readonly status: number; readonly contentType: string; readonly body: unknown }
@@ -164,10 +216,6 @@ export const make = (
         : `the endpoint ${name} has a CommandPolicy annotation, but its handler only reads`
     )
   }
-  const decodePath = decoder("path", endpoint.pathSchema)
-  const decodeSearch = decoder("query", endpoint.urlParamsSchema)
-  const decodeHeaders = decoder("header", endpoint.headersSchema)
-  const decodePayload = decoder("", endpoint.payloadSchema)
   const encode = encoder(endpoint.successSchema)
   const item = itemKey === undefined ? undefined : { path, key: itemKey }
   // What the decoders below produce is what the handler's type asks for: both come from the same endpoint.
@@ -180,45 +228,36 @@ export const make = (
     return HttpAnswer.json(status, body, bodyHeaders(Object(body), status, item))
   }
 
-  const decode = (
-    request: HttpRequest.HttpRequest
-  ): Either.Either<Record<string, unknown>, Errors.Common> =>
-    Either.gen(function*() {
-      const decoded: Record<string, unknown> = {
-        principal: request.principal,
-        correlationId: request.correlationId,
-        rawBody: request.body,
-        idempotencyKey: undefined,
-        expectedVersion: undefined
-      }
-      if (policy !== undefined) {
-        const key = yield* HttpRequest.idempotencyKey(request.headers)
-        if (key === undefined && policy.idempotencyKey === "required") {
-          yield* Either.left(new Errors.IdempotencyKeyRequired())
-        }
-        decoded.idempotencyKey = key
-        const version = yield* HttpRequest.expectedVersion(request.headers)
-        if (version === undefined && policy.ifMatch === "required") {
-          yield* Either.left(new Errors.PreconditionRequired())
-        }
-        decoded.expectedVersion = version
-      }
-      if (!RequestBody.isStorable(decodeURIComponentSafely(request.url))) {
-        yield* Either.left(
-          new Errors.InvalidRequest({ issues: [{ path: "url", message: "has a NUL character or is not valid UTF-8" }] })
-        )
-      }
-      if (decodePath !== undefined) decoded.path = yield* decodePath(request.params)
-      if (decodeSearch !== undefined) decoded.urlParams = yield* decodeSearch(request.search)
-      if (decodeHeaders !== undefined) decoded.headers = yield* decodeHeaders(request.headers)
-      if (decodePayload !== undefined) {
-        const json = yield* RequestBody.parseJson(request.body, request.headers["content-type"])
-        decoded.payload = yield* decodePayload(json)
-      }
-      return decoded
-    })
+  const steps: ReadonlyArray<Step> = [
+    storableUrl,
+    ...(policy === undefined ? [] : [keyOf(policy), versionOf(policy)]),
+    ...part("path", endpoint.pathSchema, "path", (request) => Either.right(request.params)),
+    ...part("urlParams", endpoint.urlParamsSchema, "query", (request) => Either.right(request.search)),
+    ...part("headers", endpoint.headersSchema, "header", (request) => Either.right(request.headers)),
+    ...part(
+      "payload",
+      endpoint.payloadSchema,
+      "",
+      (request) => RequestBody.parseJson(request.body, request.headers["content-type"])
+    )
+  ]
 
-  const answerQuery = (request: HttpRequest.HttpRequest, input: Record<string, unknown>) =>
+  const decode = (request: HttpRequest.HttpRequest): Either.Either<Input, Errors.Common> => {
+    const input: Input = {
+      principal: request.principal,
+      correlationId: request.correlationId,
+      rawBody: request.body,
+      idempotencyKey: undefined,
+      expectedVersion: undefined
+    }
+    for (const step of steps) {
+      const fault = step(request, input)
+      if (fault !== undefined) return Either.left(fault)
+    }
+    return Either.right(input)
+  }
+
+  const answerQuery = (request: HttpRequest.HttpRequest, input: Input) =>
     Effect.flatMap(Database, (database) =>
       Effect.map(
         database.read(Effect.suspend(() => run(input))),
@@ -230,12 +269,11 @@ export const make = (
 
   const answerCommand = (
     request: HttpRequest.HttpRequest,
-    input: Record<string, unknown>,
+    input: Input,
     commandPolicy: CommandPolicyShape
   ) => {
-    const key = input.idempotencyKey
-    const id = typeof key === "string"
-      ? `http:${agent}:${request.principal}:${key}`
+    const id = input.idempotencyKey !== undefined
+      ? `http:${agent}:${request.principal}:${input.idempotencyKey}`
       : `http:${agent}:${request.principal}:unkeyed:${randomUUID()}`
     let done: HttpAnswer.HttpAnswer | undefined
     let refused: { readonly error: unknown; readonly answer: HttpAnswer.HttpAnswer } | undefined

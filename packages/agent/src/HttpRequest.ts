@@ -24,8 +24,6 @@ export interface HttpRequest {
   readonly levelSince: number
 }
 
-const sha256 = (text: string | Uint8Array): string => createHash("sha256").update(text).digest("hex")
-
 /**
  * Who asks. Credentials are not checked yet: they only keep the keys of different clients apart, and enter records as a
  * hash.
@@ -33,7 +31,9 @@ const sha256 = (text: string | Uint8Array): string => createHash("sha256").updat
  * @category accessors
  */
 export const principal = (headers: IncomingHttpHeaders): string =>
-  headers.authorization === undefined ? "anonymous" : `auth-${sha256(headers.authorization).slice(0, 16)}`
+  headers.authorization === undefined
+    ? "anonymous"
+    : `auth-${createHash("sha256").update(headers.authorization).digest("hex").slice(0, 16)}`
 
 const CORRELATION_ID = /^[\w.:-]{1,128}$/
 
@@ -80,4 +80,5 @@ export const expectedVersion = (headers: IncomingHttpHeaders): Either.Either<num
 
 /** Tells two requests under one key apart: method, path, principal and body (spec §1.2). */
 export const fingerprint = (request: HttpRequest): string =>
-  sha256(`${request.method} ${request.url}\n${request.principal}\n${sha256(request.body)}`)
+  createHash("sha256").update(`${request.method} ${request.url}\n${request.principal}\n`).update(request.body)
+    .digest("hex")
