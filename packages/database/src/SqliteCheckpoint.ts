@@ -60,10 +60,13 @@ class Thread {
     })
     this.worker.unref()
     this.worker.on("message", (reply: Reply) => this.listeners.get(reply.path)?.(reply))
-    this.worker.on("error", (error) => {
-      Thread.running = undefined
-      for (const [path, listener] of this.listeners) listener({ path, close: true, failure: String(error) })
-    })
+    // Whatever ends the thread, nobody waits for its replies: the next request starts another one.
+    const ended = (failure: string) => {
+      if (Thread.running === this) Thread.running = undefined
+      for (const [path, listener] of this.listeners) listener({ path, close: true, failure })
+    }
+    this.worker.on("error", (error) => ended(String(error)))
+    this.worker.on("exit", () => ended("the thread ended"))
   }
 
   static join(path: string, listener: (reply: Reply) => void): Thread {

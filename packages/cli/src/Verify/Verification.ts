@@ -64,12 +64,11 @@ const digestOf = (orders: ReadonlyArray<Facts.Order>, lines: ReadonlyArray<Facts
 const summed = <A, K extends string>(
   items: ReadonlyArray<A>,
   key: (item: A) => K,
-  start: (item: A) => Record<string, number>,
   add: (item: A) => Record<string, number>
 ): ReadonlyMap<K, { readonly first: A; readonly sums: Record<string, number> }> => {
   const groups = new Map<K, { readonly first: A; readonly sums: Record<string, number> }>()
   for (const item of items) {
-    const group = groups.get(key(item)) ?? { first: item, sums: start(item) }
+    const group = groups.get(key(item)) ?? { first: item, sums: {} }
     for (const [name, value] of Object.entries(add(item))) group.sums[name] = (group.sums[name] ?? 0) + value
     groups.set(key(item), group)
   }
@@ -145,13 +144,11 @@ export const run = (
     const orderGroups = summed(
       orders,
       (order) => `${order.state} ${order.cancel_reason ?? ""} ${order.currency}`,
-      () => ({}),
       ({ grand }) => ({ orders: 1, grand })
     )
     const moneyGroups = summed(
       payments,
       (payment) => payment.currency,
-      () => ({}),
       ({ authorized, captured, refunded, voided }) => ({ authorized, captured, refunded, voided })
     )
     return {
