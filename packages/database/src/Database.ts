@@ -34,6 +34,23 @@ export interface OutboxLog {
 }
 
 /**
+ * The messages of an agent that are on their way to a broker: published in the order of commits, by one process at a time.
+ *
+ * @category models
+ */
+export interface Relay {
+  /**
+   * The oldest committed messages that are not published yet, at most `limit`, in order; none while another process of
+   * this agent publishes.
+   */
+  readonly pending: (limit: number) => Effect.Effect<ReadonlyArray<OutboxMessage>, ReadError>
+  /** The broker has acknowledged every message up to this `seq`. May be lost: then the same messages are pending again. */
+  readonly published: (seq: number) => Effect.Effect<void, ExecuteError>
+  /** How many messages are not published, as far as this process knows. */
+  readonly depth: () => number
+}
+
+/**
  * Counters of a store, as plain numbers for metrics and health.
  *
  * @category models
@@ -75,6 +92,7 @@ export interface DatabaseShape {
   /** Runs reads against the committed state. */
   readonly read: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, Reader>>
   readonly outbox: OutboxLog
+  readonly relay: Relay
   /** Calls the listener after each commit with the names of the tables it wrote; returns how to stop. */
   readonly onCommit: (listener: (tables: ReadonlySet<string>) => void) => () => void
   readonly stats: DatabaseStats

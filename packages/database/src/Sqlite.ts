@@ -25,6 +25,7 @@ import type { WriterState } from "./SqliteTransaction.ts"
 import { makeWriterState, SqliteTransaction } from "./SqliteTransaction.ts"
 import type { ExecuteError } from "./StoreError.ts"
 import { OperationIdReused, OutcomeUnknown, StoreUnavailable } from "./StoreError.ts"
+import * as SqliteRelay from "./SqliteRelay.ts"
 import * as SystemTables from "./SystemTables.ts"
 import type { ReaderShape } from "./Transaction.ts"
 import { Reader, Transaction } from "./Transaction.ts"
@@ -337,6 +338,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       housekeep,
       read: (effect) => Effect.provideService(effect, Reader, reader),
       outbox: log,
+      relay: SqliteRelay.make(new SqliteReader.Statements(readConnection), log.lastSeq, housekeep),
       onCommit: (listener) => {
         commitListeners.add(listener)
         return () => void commitListeners.delete(listener)

@@ -187,6 +187,7 @@ const make: Effect.Effect<EventBusShape> = Effect.sync(() => {
     })
 
   return {
+    broker: undefined,
     join: (member) => Effect.asVoid(Effect.acquireRelease(enter(member), leave)),
     lanes: () =>
       [...lanes].map(({ consumer, source, state }) => {

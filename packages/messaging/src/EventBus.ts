@@ -1,5 +1,6 @@
 import type { Envelope } from "@holdfast/contracts/Envelope"
 import type { DatabaseShape } from "@holdfast/database/Database"
+import type { Dependency } from "@holdfast/resilience/Dependency"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -53,6 +54,8 @@ export interface EventBusShape {
   readonly join: (member: Member) => Effect.Effect<void, never, Scope.Scope>
   /** All lanes of this process, as of now. */
   readonly lanes: () => ReadonlyArray<Lane>
+  /** The broker, watched: `up` only while messages can be published and every member's consumer lives. None without one. */
+  readonly broker: Dependency | undefined
 }
 
 /**
