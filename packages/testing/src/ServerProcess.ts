@@ -28,7 +28,8 @@ const LOG_CHARACTERS = 64 * 1024
 export interface Command {
   readonly program: string
   readonly args: ReadonlyArray<string>
-  readonly env?: Readonly<Record<string, string>>
+  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly cwd?: string
   readonly uid?: number | undefined
   readonly gid?: number | undefined
 }
@@ -36,7 +37,7 @@ export interface Command {
 /** Node's own spawn, with an environment that does not depend on who runs the tests. */
 const spawned = (command: Command): ChildProcess =>
   spawn(command.program, command.args, {
-    cwd: "/",
+    cwd: command.cwd ?? "/",
     env: { PATH: process.env["PATH"], LC_ALL: "C", TZ: "UTC", ...command.env },
     stdio: ["ignore", "pipe", "pipe"],
     // Its own group: a Ctrl-C in the terminal ends the tests, and the tests end the server.

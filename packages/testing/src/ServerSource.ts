@@ -2,7 +2,7 @@ import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import { spawnSync } from "node:child_process"
 import { existsSync, readdirSync, realpathSync } from "node:fs"
-import { delimiter, dirname, join } from "node:path"
+import { delimiter, dirname, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 
 /**
@@ -86,7 +86,12 @@ const postgresFolders = (): ReadonlyArray<string> => [
   join(fetched.postgres.folder, "native", "bin")
 ]
 
-const sharedLibraries = (folder: string): ReadonlyArray<string> =>
+/**
+ * The folders of libraries in Debian packages that were unpacked into this one.
+ *
+ * @category constructors
+ */
+export const sharedLibraries = (folder: string): ReadonlyArray<string> =>
   entries(join(folder, "usr", "lib")).filter((name) => name.endsWith("-linux-gnu"))
     .map((name) => join(folder, "usr", "lib", name))
 
@@ -143,3 +148,14 @@ export const image = (server: ServerName): Option.Option<ServerSource> =>
   onPath("docker").length > 0 && spawnSync("docker", ["info"], { stdio: "ignore", timeout: 5_000 }).status === 0
     ? Option.some(ServerSource.Image({ image: images[server] }))
     : Option.none()
+
+/**
+ * A source in a few words.
+ *
+ * @category conversions
+ */
+export const describe: (source: ServerSource) => string = ServerSource.$match({
+  Address: ({ address, variable }) => `${address.replace(/\/\/.*@/, "//")} (${variable})`,
+  Program: ({ path }) => path.startsWith(root) ? relative(root, path) : path,
+  Image: ({ image }) => `${image}, by Docker`
+})

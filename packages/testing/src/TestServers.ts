@@ -14,7 +14,12 @@ const remedy: Readonly<Record<ServerName, string>> = {
   kafka: "install Java 17 or later and Maven"
 }
 
-const absent = (server: ServerName) =>
+/**
+ * That a server is missing, and what helps.
+ *
+ * @category conversions
+ */
+export const absent = (server: ServerName) =>
   `no ${server} for tests: ${remedy[server]}, or give the address of one in ${Sources.addressVariable[server]}, ` +
   `or start Docker; \`node scripts/ensure-servers.mjs\` says what was tried`
 
