@@ -275,6 +275,7 @@ export const make = (
     const id = input.idempotencyKey !== undefined
       ? `http:${agent}:${request.principal}:${input.idempotencyKey}`
       : `http:${agent}:${request.principal}:unkeyed:${randomUUID()}`
+    const traceparent = HttpRequest.traceParent(request.headers)
     let done: HttpAnswer.HttpAnswer | undefined
     let refused: { readonly error: unknown; readonly answer: HttpAnswer.HttpAnswer } | undefined
     const operation: Operation<unknown, Handler.AnyFailure, Handler.AnyService> = {
@@ -282,7 +283,12 @@ export const make = (
       command: name,
       writeClass: commandPolicy.writeClass,
       fingerprint: HttpRequest.fingerprint(request),
-      cause: { correlationId: request.correlationId, causationId: id, actor: request.principal },
+      cause: {
+        correlationId: request.correlationId,
+        causationId: id,
+        actor: request.principal,
+        ...(traceparent === undefined ? {} : { traceparent })
+      },
       keepMillis: keepMillis(agent),
       handler: Effect.suspend(() => run(input)),
       answer: (value) => HttpAnswer.toRecord(done = success(value)),

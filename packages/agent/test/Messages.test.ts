@@ -3,10 +3,11 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { assert, describe, it } from "@effect/vitest"
 import { CommandPolicy } from "@holdfast/contracts/CommandPolicy"
 import * as Transaction from "@holdfast/database/Transaction"
-import { Effect, Schema } from "effect"
+import * as Subscription from "@holdfast/messaging/Subscription"
+import { Deferred, Effect, Schema } from "effect"
 import * as Agent from "../src/Agent.ts"
 import * as Handler from "../src/Handler.ts"
-import { CardWished, giftCardsIn } from "./GiftCards.ts"
+import { CardIssued, CardWished, giftCardsIn } from "./GiftCards.ts"
 import { type Reply, serve, type Serving } from "./Serving.ts"
 
 const WisherApi = HttpApiGroup.make("wisher").add(
@@ -50,6 +51,26 @@ describe("messages between agents", () => {
       assert.lengthOf(items(yield* serving.get("/giftcard/cards")), 2)
       const { text } = yield* serving.get("/metrics")
       assert.match(text, /holdfast_consumer_lag\{agent="giftcard",source="wisher"\} 0/)
+    })))
+
+  it.live("a request's trace context reaches the event of the agent that heard the event of the one that was asked", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const heard = yield* Deferred.make<string | undefined>()
+      const witness = Agent.make({
+        name: "witness",
+        title: "A witness",
+        tables: [],
+        migrations: [],
+        api: HttpApiGroup.make("witness"),
+        handlers: Handler.group(HttpApiGroup.make("witness"), {}),
+        subscriptions: [
+          Subscription.on(CardIssued, (_, { traceparent }) => Deferred.succeed(heard, traceparent))
+        ]
+      })
+      const { post } = yield* serve([wisher, giftCards, witness])
+      const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+      yield* post("/wisher/wishes", { wish: "traced", amount: 5 }, { "idempotency-key": "traced", traceparent })
+      assert.strictEqual(yield* Deferred.await(heard), traceparent)
     })))
 
   it.live("a message that cannot be handled is listed, shown in health and metrics, and can be discarded once", () =>

@@ -20,6 +20,12 @@ export interface Envelope {
   readonly correlationId: string
   /** Id of the message or request that caused this one. */
   readonly causationId: string
+  /** The W3C trace context of what began it all, handed on from cause to effect. */
+  readonly traceparent?: string
+  /** A command that has not been begun by then (milliseconds since the epoch) is not wanted any more. */
+  readonly deadline?: number
+  /** Where a broker keeps it: `<partition>:<offset>` of its topic. */
+  readonly position?: string
   /** The encoded payload: plain JSON. */
   readonly data: unknown
 }

@@ -13,7 +13,7 @@ import { attempt, attemptRead, getRow, queryRows, selectRows, Statements } from 
 import type { ConstraintViolated, ReadError, WriteError } from "./StoreError.ts"
 import { RowMissing, StoreUnavailable } from "./StoreError.ts"
 import type { Columns, Key, NewRow, Row, Table } from "./Table.ts"
-import type { Cause, TransactionShape } from "./Transaction.ts"
+import type { Cause, EmitOptions, TransactionShape } from "./Transaction.ts"
 
 /**
  * What all operations of one writer share.
@@ -198,7 +198,7 @@ export class SqliteTransaction implements TransactionShape {
   emit<Name extends string, A, I>(
     message: Message.Message<Name, A, I>,
     payload: A,
-    options?: { readonly correlationId?: string; readonly causationId?: string; readonly eventId?: string }
+    options?: EmitOptions
   ): Effect.Effect<string, WriteError> {
     return this.step(() =>
       attempt("outbox", () => {
@@ -213,6 +213,8 @@ export class SqliteTransaction implements TransactionShape {
           time: new Date(this.now).toISOString(),
           correlationId: options?.correlationId ?? this.cause.correlationId,
           causationId: options?.causationId ?? this.cause.causationId,
+          ...(this.cause.traceparent === undefined ? {} : { traceparent: this.cause.traceparent }),
+          ...(options?.deadline === undefined ? {} : { deadline: options.deadline }),
           data: encoderOf(message)(payload)
         }
         const written = this.writer.insertOutbox.run(

@@ -43,6 +43,21 @@ export interface Cause {
   readonly correlationId: string
   readonly causationId: string
   readonly actor?: string
+  /** The W3C trace context of what began it all. */
+  readonly traceparent?: string
+}
+
+/**
+ * What a message says of itself where that does not follow from its operation.
+ *
+ * @category models
+ */
+export interface EmitOptions {
+  readonly correlationId?: string
+  readonly causationId?: string
+  readonly eventId?: string
+  /** A command that has not been begun by then (milliseconds since the epoch) is not wanted any more. */
+  readonly deadline?: number
 }
 
 /**
@@ -75,7 +90,7 @@ export interface TransactionShape extends ReaderShape {
   readonly emit: <Name extends string, A, I>(
     message: Message.Message<Name, A, I>,
     payload: A,
-    options?: { readonly correlationId?: string; readonly causationId?: string; readonly eventId?: string }
+    options?: EmitOptions
   ) => Effect.Effect<string, WriteError>
 }
 
@@ -118,7 +133,7 @@ export const remove = <C extends Columns, K extends keyof C & string>(table: Tab
 export const emit = <Name extends string, A, I>(
   message: Message.Message<Name, A, I>,
   payload: A,
-  options?: { readonly correlationId?: string; readonly causationId?: string; readonly eventId?: string }
+  options?: EmitOptions
 ) => Effect.flatMap(Transaction, (tx) => tx.emit(message, payload, options))
 
 /** A new id derived from the operation. */

@@ -34,6 +34,7 @@ const Attributes = Schema.Struct({
   partitionkey: Schema.optional(Schema.String),
   correlationid: Schema.optional(Schema.String),
   causationid: Schema.optional(Schema.String),
+  traceparent: Schema.optional(Schema.String),
   datacontenttype: Schema.optional(Schema.String)
 })
 
@@ -66,7 +67,14 @@ const attributesOf = (envelope: Envelope) => ({
   dataschema: dataSchema(envelope.type),
   partitionkey: envelope.key,
   correlationid: envelope.correlationId,
-  causationid: envelope.causationId
+  causationid: envelope.causationId,
+  ...(envelope.traceparent === undefined ? {} : { traceparent: envelope.traceparent })
+})
+
+/** What every hop may read without decoding the event: plain headers, in both modes. */
+const headersOf = ({ deadline, traceparent }: Envelope) => ({
+  ...(traceparent === undefined ? {} : { traceparent }),
+  ...(deadline === undefined ? {} : { deadline: String(deadline) })
 })
 
 /**
@@ -81,6 +89,7 @@ export const toBinary = (envelope: Envelope): TopicRecord => {
     key: envelope.key,
     headers: {
       "content-type": datacontenttype,
+      ...headersOf(envelope),
       ...Object.fromEntries(Object.entries(attributes).map(([name, value]) => [`ce_${name}`, value]))
     },
     value: envelope.data === undefined ? null : JSON.stringify(envelope.data)
@@ -95,7 +104,7 @@ export const toBinary = (envelope: Envelope): TopicRecord => {
 export const toStructured = (envelope: Envelope): TopicRecord => ({
   topic: envelope.topic,
   key: envelope.key,
-  headers: { "content-type": `${structuredType}; charset=UTF-8` },
+  headers: { "content-type": `${structuredType}; charset=UTF-8`, ...headersOf(envelope) },
   value: JSON.stringify({ ...attributesOf(envelope), data: envelope.data })
 })
 
@@ -105,6 +114,8 @@ const envelopeOf = (record: TopicRecord, attributes: unknown, data: unknown): Ei
       return Either.left(new Undecodable({ detail: `the data is ${decoded.datacontenttype}, not JSON` }))
     }
     const key = decoded.partitionkey ?? record.key
+    const traceparent = decoded.traceparent ?? headerOf(record, "traceparent")
+    const deadline = headerOf(record, "deadline")
     return Either.right({
       id: decoded.id,
       source: decoded.source,
@@ -115,9 +126,14 @@ const envelopeOf = (record: TopicRecord, attributes: unknown, data: unknown): Ei
       time: decoded.time,
       correlationId: decoded.correlationid ?? decoded.id,
       causationId: decoded.causationid ?? decoded.id,
+      ...(traceparent === undefined ? {} : { traceparent }),
+      ...(deadline === undefined || !/^\d{1,15}$/.test(deadline) ? {} : { deadline: Number(deadline) }),
       data
     })
   })
+
+const headerOf = (record: TopicRecord, name: string): string | undefined =>
+  Object.entries(record.headers).find(([header]) => header.toLowerCase() === name)?.[1]
 
 const isJson = (contentType: string): boolean => /^application\/(.+\+)?json\s*(;|$)/i.test(contentType)
 
@@ -146,7 +162,7 @@ const fromBinary = (record: TopicRecord, contentType: string | undefined) => {
  * @category decoding
  */
 export const decode = (record: TopicRecord): Either.Either<Envelope, Undecodable> => {
-  const contentType = Object.entries(record.headers).find(([name]) => name.toLowerCase() === "content-type")?.[1]
+  const contentType = headerOf(record, "content-type")
   return contentType?.toLowerCase().startsWith("application/cloudevents") === true
     ? /^application\/cloudevents\+json\s*(;|$)/i.test(contentType)
       ? fromStructured(record)

@@ -2,6 +2,7 @@ import type { WriteClass } from "@holdfast/contracts/CommandPolicy"
 import type { Envelope } from "@holdfast/contracts/Envelope"
 import type { Operation } from "@holdfast/database/Operation"
 import { retention } from "@holdfast/database/Operation"
+import * as Transaction from "@holdfast/database/Transaction"
 import * as Effect from "effect/Effect"
 import * as CloudEvents from "./CloudEvents.ts"
 import { type HandlerError, Unprocessable } from "./DeliveryError.ts"
@@ -49,12 +50,25 @@ const unwanted: Reaction<never> = {
     new Unprocessable({ code: "no_subscription", detail: `nothing here handles ${envelope.type} any more` })
 }
 
+/** Who asked has given up: to do it now would surprise it. */
+const inTime = ({ deadline }: Envelope) =>
+  deadline === undefined
+    ? Effect.void
+    : Effect.flatMap(Transaction.now, (now) =>
+      now <= deadline ? Effect.void : new Unprocessable({
+        code: "deadline_passed",
+        detail: `was wanted by ${new Date(deadline).toISOString()}, came to its turn at ${new Date(now).toISOString()}`
+      }))
+
 /**
  * Reactions from subscriptions; several to one type are handled in turn, in one transaction.
  *
  * @category constructors
  */
-export const make = <R>(agent: string, subscriptions: ReadonlyArray<Subscription<R>>): Reactions<R> => {
+export const make = <R>(
+  agent: string,
+  subscriptions: ReadonlyArray<Subscription<R>>
+): Reactions<R | Transaction.Transaction> => {
   const byType = new Map<string, Reaction<R>>([[CloudEvents.undecodableType, refuse]])
   for (const next of subscriptions) {
     const known = byType.get(next.type)
@@ -77,7 +91,11 @@ export const make = <R>(agent: string, subscriptions: ReadonlyArray<Subscription
     command: envelope.type,
     writeClass,
     fingerprint: envelope.type,
-    cause: { correlationId: envelope.correlationId, causationId: envelope.id },
+    cause: {
+      correlationId: envelope.correlationId,
+      causationId: envelope.id,
+      ...(envelope.traceparent === undefined ? {} : { traceparent: envelope.traceparent })
+    },
     keepMillis: retention.message,
     handler,
     answer: () => "",
@@ -86,7 +104,7 @@ export const make = <R>(agent: string, subscriptions: ReadonlyArray<Subscription
   return {
     topics: [...new Set(subscriptions.map((subscription) => subscription.topic))],
     concerns: (envelope) => byType.has(envelope.type),
-    handle: (envelope) => of(envelope).handle(envelope),
+    handle: (envelope) => Effect.zipRight(inTime(envelope), of(envelope).handle(envelope)),
     operation: (envelope, handler) =>
       inTransaction(`msg:${agent}:${envelope.source}:${envelope.id}`, envelope, of(envelope).writeClass, handler),
     bookkeeping: (envelope, step, handler) =>

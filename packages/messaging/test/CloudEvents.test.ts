@@ -14,7 +14,11 @@ const envelopes: fc.Arbitrary<Envelope> = fc.record({
   time: fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
   correlationId: fc.string(),
   causationId: fc.string(),
-  data: fc.oneof(fc.jsonValue(), fc.constant(undefined))
+  data: fc.oneof(fc.jsonValue(), fc.constant(undefined)),
+  traceparent: fc.string(),
+  deadline: fc.nat()
+}, {
+  requiredKeys: ["id", "source", "type", "topic", "key", "subject", "time", "correlationId", "causationId", "data"]
 })
 
 const json = (value: unknown) => value === undefined ? undefined : JSON.parse(JSON.stringify(value))
@@ -57,6 +61,18 @@ it("binary mode has the attributes of CloudEvents 1.0 as headers and the data as
     },
     value: "{\"orderId\":\"ord_1\"}"
   })
+})
+
+it("trace context and deadline are plain headers, for every hop to read", () => {
+  const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+  const command: Envelope = { ...placed, traceparent, deadline: 1_700_000_000_000 }
+  for (const record of [CloudEvents.toBinary(command), CloudEvents.toStructured(command)]) {
+    assert.deepInclude(record.headers, { traceparent, deadline: "1700000000000" })
+    assert.deepStrictEqual(CloudEvents.decode(record), Either.right(command))
+  }
+  const { ce_traceparent: _, ...plain } = CloudEvents.toBinary(command).headers
+  const decoded = CloudEvents.decode({ ...CloudEvents.toBinary(placed), headers: { ...plain, deadline: "soon" } })
+  assert.deepStrictEqual(decoded, Either.right({ ...placed, traceparent }))
 })
 
 it("what others send is read: other case, no extensions, a tombstone", () => {

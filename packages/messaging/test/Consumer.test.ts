@@ -138,6 +138,24 @@ it.scoped("a batch that comes again after it was parked or buried changes nothin
     assert.deepStrictEqual(yield* heard(agent.database), ["b1"])
   }))
 
+it.scoped("what has not been begun by its deadline is not done any more", () =>
+  Effect.gen(function*() {
+    const agent = yield* ledger
+    yield* TestClock.setTime(10_000)
+    yield* agent.consumer.deliver([
+      { ...envelope(good("a", 0)), deadline: 9_999 },
+      { ...envelope(good("a", 1)), deadline: 10_000 },
+      { ...envelope(early("b", 0)), deadline: 10_000 }
+    ])
+    assert.deepStrictEqual(yield* heard(agent.database), ["a1"])
+    yield* makeReady(agent.database, "b")
+    yield* TestClock.adjust("1 second")
+    yield* until(agent.database, letters(agent), (all) => all.includes("b0 open"))
+    assert.deepStrictEqual(yield* letters(agent), ["a0 open", "b0 open"])
+    const open = yield* agent.database.read(DeadLetters.list({ limit: 10 }))
+    assert.deepStrictEqual(open.map((letter) => letter.errorCode), ["deadline_passed", "deadline_passed"])
+  }))
+
 it.scoped("a row that is missing is too early, not wrong", () =>
   Effect.gen(function*() {
     const agent = yield* ledger
