@@ -6,7 +6,13 @@ const personalKey = /^(?:name|firstName|lastName|fullName|company|email|phone|li
 
 const patterns: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(bearer|basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${HIDDEN}`],
-  [/:\/\/[^\s/:@]*:[^\s/@]*@/g, `://${HIDDEN}@`],
+  // Up to the last @: a password that somebody forgot to encode may hold one, or a slash. `file:///…@…` is a stack trace.
+  [/(:\/\/)(?!\/)[^\s"<>]{0,512}@/g, `$1${HIDDEN}@`],
+  [/[^\s/:@"<>]{1,64}:[^\s/@"<>]{1,256}@(?=[\w[])/g, `${HIDDEN}@`],
+  [
+    /([\w-]{0,32}(?:passw|secret|token|credential)\w{0,16}["']?(?:=|:\s?(?=["'])))(?:"[^"]*"|'[^']*'|[^\s&,;"']+)/gi,
+    `$1${HIDDEN}`
+  ],
   [/[\w.%+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b/g, HIDDEN]
 ]
 
