@@ -41,7 +41,7 @@ const load = async () => {
 }
 
 const { agents, CommandPolicy, KernelApi, Problem, Summary, Surfaces } = await load()
-const all = agents({ dataDir: "", host: "127.0.0.1", port: () => 0 })
+const all = agents({ dataDir: "", host: "127.0.0.1", port: () => 0, peers: { of: {}, others: undefined } })
 
 const annotation = (endpoint, tag) => endpoint.annotations.unsafeMap.get(tag.key)
 

@@ -1,15 +1,20 @@
+import { agents } from "@holdfast/contracts/Agents"
 import * as Config from "effect/Config"
-import * as ConfigError from "effect/ConfigError"
+import type * as ConfigError from "effect/ConfigError"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import { parseEnv } from "node:util"
+import * as KafkaConfig from "./KafkaConfig.ts"
+import * as PostgresConfig from "./PostgresConfig.ts"
+import * as RedisConfig from "./RedisConfig.ts"
+import * as ServerUrl from "./ServerUrl.ts"
+import * as Variable from "./Variable.ts"
 
 /**
  * What an operator can set (DESIGN §9).
@@ -30,6 +35,39 @@ export interface AgentConfig {
   readonly requestDeadline: Duration.Duration
   readonly maxInFlight: number
   readonly maxBodyBytes: number
+  /** None: SQLite is the primary, by choice. */
+  readonly postgres: Option.Option<PostgresConfig.PostgresConfig>
+  /** None: the bus embedded in the process serves, by choice. */
+  readonly kafka: Option.Option<KafkaConfig.KafkaConfig>
+  /** None: memory serves, by choice. */
+  readonly redis: Option.Option<RedisConfig.RedisConfig>
+  /** Whether SQLite may serve in place of Postgres; ask `fallbackOf`. */
+  readonly fallback: PerAgent<Fallback, Fallback>
+  /** What may wait for Postgres; beyond it an agent goes read-only. */
+  readonly backlog: {
+    readonly maxOperations: number
+    readonly maxAge: Duration.Duration
+  }
+  /** Where agents of other processes answer; ask `peerUrl`. */
+  readonly peers: PerAgent<string, string | undefined>
+}
+
+/**
+ * Whether an agent may go on with SQLite while Postgres is away. Where it is forbidden, the agent fails (level 4).
+ *
+ * @category models
+ */
+export type Fallback = "allowed" | "forbidden"
+
+/**
+ * A setting that agents may have each for themselves.
+ *
+ * @category models
+ */
+export interface PerAgent<A, B> {
+  readonly of: Readonly<Record<string, A>>
+  /** Of those that `of` does not name. */
+  readonly others: B
 }
 
 /**
@@ -47,49 +85,7 @@ export class ConfigInvalid extends Data.TaggedError("ConfigInvalid")<{
   }
 }
 
-interface Variable<A> {
-  readonly name: string
-  readonly fallback: A
-  /** Completes "must be …". */
-  readonly expected: string
-  readonly example: string
-  readonly parse: (text: string) => A | undefined
-}
-
-/** A value as it may be shown: short, on one line. */
-const shown = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text)
-
-// An empty variable is what a template leaves behind for one that is not set.
-const given = (name: string): Config.Config<Option.Option<string>> =>
-  Config.map(Config.option(Config.string(name)), Option.filter((text) => text.trim() !== ""))
-
-const variable = <A>(options: Variable<A>): Config.Config<A> =>
-  Config.mapOrFail(
-    given(options.name),
-    Option.match({
-      onNone: () => Either.right(options.fallback),
-      onSome: (text) => {
-        const value = options.parse(text.trim())
-        return value === undefined
-          ? Either.left(ConfigError.InvalidData(
-            [options.name],
-            `must be ${options.expected}, e.g. ${options.name}=${options.example}; it is ${shown(text)}`
-          ))
-          : Either.right(value)
-      }
-    })
-  )
-
-const wholeNumber = (from: number, to: number) => (text: string): number | undefined => {
-  const value = /^\d{1,12}$/.test(text) ? Number(text) : Number.NaN
-  return value >= from && value <= to ? value : undefined
-}
-
-const duration = (text: string): Duration.Duration | undefined => {
-  const [, amount, unit] = /^(\d{1,9})\s*(ms|s|m)$/.exec(text) ?? []
-  if (amount === undefined) return undefined
-  return Duration.millis(Number(amount) * (unit === "ms" ? 1 : unit === "s" ? 1000 : 60_000))
-}
+const known: ReadonlySet<string> = new Set(agents)
 
 const levels: Readonly<Record<string, LogLevel.LogLevel>> = {
   trace: LogLevel.Trace,
@@ -102,18 +98,148 @@ const levels: Readonly<Record<string, LogLevel.LogLevel>> = {
   none: LogLevel.None
 }
 
-/** A server that this version cannot use yet: to set its variable and hear nothing would be worse than an error. */
-const notYet = (name: string, instead: string): Config.Config<undefined> =>
-  Config.mapOrFail(
-    given(name),
-    Option.match({
-      onNone: () => Either.right(undefined),
-      onSome: () =>
-        Either.left(ConfigError.InvalidData(
-          [name],
-          `is set, but this version does not support it yet and uses ${instead}; unset ${name} to start`
-        ))
-    })
+const fallback = (name: string): Config.Config<Fallback | undefined> =>
+  Variable.make<Fallback | undefined>({
+    name,
+    fallback: undefined,
+    expected: "allowed or forbidden",
+    example: "forbidden",
+    parse: (text) => text === "allowed" || text === "forbidden" ? text : undefined
+  })
+
+const baseUrl = (name: string, example: string): Config.Config<string | undefined> =>
+  Variable.make<string | undefined>({
+    name,
+    fallback: undefined,
+    expected: "an http:// or https:// address without a user",
+    example,
+    parse: (text) => {
+      if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return undefined
+      const { hash, password, search, username } = new URL(text)
+      return `${hash}${password}${search}${username}` === "" ? text.replace(/\/+$/, "") : undefined
+    }
+  })
+
+const prefix = (agent: string): string => agent.toUpperCase().replaceAll("-", "_")
+
+/** A variable of each agent, by the agent's name; without those that are not set. */
+const each = <A>(
+  agents: ReadonlyArray<string>,
+  read: (prefix: string) => Config.Config<A | undefined>
+): Config.Config<Readonly<Record<string, A>>> =>
+  Config.map(
+    Config.all(agents.map((agent) => Config.map(read(prefix(agent)), (value) => [agent, value] as const))),
+    (entries) =>
+      Object.fromEntries(entries.filter((entry): entry is readonly [string, A & {}] => entry[1] !== undefined))
+  )
+
+const settings = (agents: ReadonlyArray<string>): Config.Config<AgentConfig> =>
+  Config.map(
+    Config.all({
+      dataDir: Variable.make({
+        name: "HOLDFAST_DATA_DIR",
+        fallback: ".holdfast",
+        expected: "a folder",
+        example: ".holdfast",
+        parse: (text) => text.includes("\0") ? undefined : text
+      }),
+      host: Variable.make({
+        name: "HOLDFAST_HOST",
+        fallback: "127.0.0.1",
+        expected: "a host name or an IP address",
+        example: "127.0.0.1",
+        parse: (text) => /^[\w.:-]{1,253}$/.test(text) ? text : undefined
+      }),
+      port: Variable.make({
+        name: "HOLDFAST_PORT",
+        fallback: 4000,
+        expected: "a port from 0 to 65535",
+        example: "4000",
+        parse: Variable.wholeNumber(0, 65_535)
+      }),
+      postgres: PostgresConfig.config,
+      kafka: KafkaConfig.config,
+      redis: RedisConfig.config,
+      fallback: Config.all({
+        others: Config.map(fallback("HOLDFAST_FALLBACK"), (value) => value ?? "allowed"),
+        of: each(agents, (name) => fallback(`${name}_FALLBACK`))
+      }),
+      backlog: Config.all({
+        maxOperations: Variable.make({
+          name: "HOLDFAST_BACKLOG_MAX_OPERATIONS",
+          fallback: 100_000,
+          expected: "a number of operations from 1 to 100000000",
+          example: "100000",
+          parse: Variable.wholeNumber(1, 100_000_000)
+        }),
+        maxAge: Variable.make({
+          name: "HOLDFAST_BACKLOG_MAX_AGE",
+          fallback: Duration.hours(24),
+          expected: "a time from 1 s to 720 h",
+          example: "24h",
+          parse: Variable.duration("1 second", "30 days")
+        })
+      }),
+      peers: Config.all({
+        others: baseUrl("HOLDFAST_PEER_URL", "http://127.0.0.1:4000"),
+        of: each(
+          agents.filter((agent) => known.has(agent)),
+          (name) => baseUrl(`${name}_URL`, "http://127.0.0.1:4003")
+        )
+      }),
+      logLevel: Variable.make({
+        name: "LOG_LEVEL",
+        fallback: LogLevel.Info,
+        expected: "one of trace, debug, info, warning, error, fatal, none",
+        example: "info",
+        parse: (text) => Object.hasOwn(levels, text.toLowerCase()) ? levels[text.toLowerCase()] : undefined
+      }),
+      logFormat: Variable.make<"pretty" | "json">({
+        name: "LOG_FORMAT",
+        fallback: process.stderr.isTTY ? "pretty" : "json",
+        expected: "pretty or json",
+        example: "json",
+        parse: (text) => text === "pretty" || text === "json" ? text : undefined
+      }),
+      drainSettle: Variable.make({
+        name: "HOLDFAST_DRAIN_SETTLE",
+        fallback: Duration.zero,
+        expected: "a time of at most 5 s",
+        example: "5s",
+        parse: Variable.duration(0, "5 seconds")
+      }),
+      drainDeadline: Config.succeed(Duration.seconds(20)),
+      requestDeadline: Variable.make({
+        name: "HOLDFAST_REQUEST_DEADLINE",
+        fallback: Duration.seconds(5),
+        expected: "a time from 100 ms to 1 minute",
+        example: "5s",
+        parse: Variable.duration("100 millis", "1 minute")
+      }),
+      maxInFlight: Variable.make({
+        name: "HOLDFAST_MAX_IN_FLIGHT",
+        fallback: 512,
+        expected: "a number of requests from 1 to 100000",
+        example: "512",
+        parse: Variable.wholeNumber(1, 100_000)
+      }),
+      maxBodyBytes: Variable.make({
+        name: "HOLDFAST_MAX_BODY_BYTES",
+        fallback: 1024 * 1024,
+        expected: "a number of bytes from 1024 to 67108864",
+        example: "1048576",
+        parse: Variable.wholeNumber(1024, 64 * 1024 * 1024)
+      }),
+      // Read by the fraud agent itself; looked at here so that a wrong value stops the start.
+      fraudExplore: Variable.make({
+        name: "HOLDFAST_FRAUD_EXPLORE",
+        fallback: false,
+        expected: "true or false",
+        example: "false",
+        parse: Variable.boolean
+      })
+    }),
+    ({ fraudExplore: _fraudExplore, ...settings }) => settings
   )
 
 /**
@@ -121,95 +247,7 @@ const notYet = (name: string, instead: string): Config.Config<undefined> =>
  *
  * @category configuration
  */
-export const config: Config.Config<AgentConfig> = Config.map(
-  Config.all({
-    postgres: notYet("DATABASE_URL", "SQLite"),
-    kafka: notYet("KAFKA_BROKERS", "the embedded bus"),
-    redis: notYet("REDIS_URL", "memory"),
-    dataDir: variable({
-      name: "HOLDFAST_DATA_DIR",
-      fallback: ".holdfast",
-      expected: "a folder",
-      example: ".holdfast",
-      parse: (text) => text.includes("\0") ? undefined : text
-    }),
-    host: variable({
-      name: "HOLDFAST_HOST",
-      fallback: "127.0.0.1",
-      expected: "a host name or an IP address",
-      example: "127.0.0.1",
-      parse: (text) => /^[\w.:-]{1,253}$/.test(text) ? text : undefined
-    }),
-    port: variable({
-      name: "HOLDFAST_PORT",
-      fallback: 4000,
-      expected: "a port from 0 to 65535",
-      example: "4000",
-      parse: wholeNumber(0, 65_535)
-    }),
-    logLevel: variable({
-      name: "LOG_LEVEL",
-      fallback: LogLevel.Info,
-      expected: "one of trace, debug, info, warning, error, fatal, none",
-      example: "info",
-      parse: (text) => Object.hasOwn(levels, text.toLowerCase()) ? levels[text.toLowerCase()] : undefined
-    }),
-    logFormat: variable<"pretty" | "json">({
-      name: "LOG_FORMAT",
-      fallback: process.stderr.isTTY ? "pretty" : "json",
-      expected: "pretty or json",
-      example: "json",
-      parse: (text) => text === "pretty" || text === "json" ? text : undefined
-    }),
-    drainSettle: variable({
-      name: "HOLDFAST_DRAIN_SETTLE",
-      fallback: Duration.zero,
-      expected: "a time of at most 5 s",
-      example: "5s",
-      parse: (text) => {
-        const value = duration(text)
-        return value !== undefined && Duration.toMillis(value) <= 5_000 ? value : undefined
-      }
-    }),
-    requestDeadline: variable({
-      name: "HOLDFAST_REQUEST_DEADLINE",
-      fallback: Duration.seconds(5),
-      expected: "a time from 100 ms to 1 minute",
-      example: "5s",
-      parse: (text) => {
-        const value = duration(text)
-        const millis = value === undefined ? 0 : Duration.toMillis(value)
-        return millis >= 100 && millis <= 60_000 ? value : undefined
-      }
-    }),
-    maxInFlight: variable({
-      name: "HOLDFAST_MAX_IN_FLIGHT",
-      fallback: 512,
-      expected: "a number of requests from 1 to 100000",
-      example: "512",
-      parse: wholeNumber(1, 100_000)
-    }),
-    // Read by the fraud agent itself; looked at here so that a wrong value stops the start.
-    fraudExplore: variable({
-      name: "HOLDFAST_FRAUD_EXPLORE",
-      fallback: false,
-      expected: "true or false",
-      example: "false",
-      parse: (text) => text === "true" ? true : text === "false" ? false : undefined
-    }),
-    maxBodyBytes: variable({
-      name: "HOLDFAST_MAX_BODY_BYTES",
-      fallback: 1024 * 1024,
-      expected: "a number of bytes from 1024 to 67108864",
-      example: "1048576",
-      parse: wholeNumber(1024, 64 * 1024 * 1024)
-    })
-  }),
-  ({ fraudExplore: _fraudExplore, kafka: _kafka, postgres: _postgres, redis: _redis, ...settings }) => ({
-    ...settings,
-    drainDeadline: Duration.seconds(20)
-  })
-)
+export const config: Config.Config<AgentConfig> = settings(agents)
 
 /** The first fault: the operator corrects one at a time anyway, and one line can be read. */
 const first = (error: ConfigError.ConfigError): ConfigInvalid => {
@@ -251,14 +289,81 @@ const environment = Effect.sync(() => {
   )
 })
 
+const withOverrides = (overrides: Readonly<Record<string, string>>) =>
+  Effect.map(environment, (variables) => new Map([...variables, ...Object.entries(overrides)]))
+
+/** Agents that only an operator's variable names: those of a program of one's own. */
+const namedBy = (variables: ReadonlyMap<string, string>): ReadonlyArray<string> =>
+  [...variables.keys()].flatMap((name) => {
+    const agent = /^([A-Z][A-Z0-9_]{0,62})_FALLBACK$/.exec(name)?.[1]?.toLowerCase().replaceAll("_", "-")
+    return agent === undefined || agent === "holdfast" || known.has(agent) ? [] : [agent]
+  })
+
 /**
  * The settings of this process: environment, then `.env`, then defaults. `overrides` come before all, e.g. from flags.
  *
  * @category configuration
  */
 export const load = (overrides: Readonly<Record<string, string>> = {}): Effect.Effect<AgentConfig, ConfigInvalid> =>
-  Effect.flatMap(environment, (variables) =>
+  Effect.flatMap(withOverrides(overrides), (variables) =>
     Effect.mapError(
-      ConfigProvider.fromMap(new Map([...variables, ...Object.entries(overrides)])).load(config),
+      ConfigProvider.fromMap(variables).load(settings([...agents, ...namedBy(variables)])),
       first
     ))
+
+/**
+ * One setting as this process has it, for those who need not have all of them right.
+ *
+ * @category configuration
+ */
+export const read = <A>(
+  setting: Config.Config<A>,
+  overrides: Readonly<Record<string, string>> = {}
+): Effect.Effect<A, ConfigInvalid> =>
+  Effect.flatMap(
+    withOverrides(overrides),
+    (variables) => Effect.mapError(ConfigProvider.fromMap(variables).load(setting), first)
+  )
+
+/**
+ * A variable for an agent that is neither one of the fifteen nor among `running`: mistyped, it would say nothing, and the
+ * agent that was meant would keep its default.
+ *
+ * @category configuration
+ */
+export const stray = (
+  { fallback }: Pick<AgentConfig, "fallback">,
+  running: ReadonlyArray<string>
+): ConfigInvalid | undefined => {
+  const name = Object.keys(fallback.of).find((agent) => !known.has(agent) && !running.includes(agent))
+  return name === undefined ? undefined : new ConfigInvalid({
+    variable: `${prefix(name)}_FALLBACK`,
+    problem: `names no agent; there are ${running.join(", ")}`
+  })
+}
+
+/**
+ * Whether SQLite may serve the agent in place of Postgres.
+ *
+ * @category accessors
+ */
+export const fallbackOf = ({ fallback }: Pick<AgentConfig, "fallback">, agent: string): Fallback =>
+  fallback.of[agent] ?? fallback.others
+
+/**
+ * Where this process answers its own agents, whatever addresses it listens on.
+ *
+ * @category accessors
+ */
+export const ownUrl = (host: string, port: number): string => {
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host
+  return `http://${ServerUrl.hostInUrl(reachable)}:${port}`
+}
+
+/**
+ * Below which URL an agent answers, without a slash at the end: its own variable, then the one for all, then this process.
+ *
+ * @category accessors
+ */
+export const peerUrl = ({ peers }: Pick<AgentConfig, "peers">, agent: string, own: string): string =>
+  peers.of[agent] ?? peers.others ?? own

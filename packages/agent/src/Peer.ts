@@ -25,13 +25,18 @@ export class Peer extends Context.Tag("@holdfast/agent/Peer")<Peer, {
   /** The JSON that `GET /<agent><path>` answers with 2xx, `undefined` when it answers 404. */
   readonly get: (agent: string, path: string) => Effect.Effect<unknown, PeerUnavailable>
 }>() {
-  /** Peers below one base URL, e.g. `http://127.0.0.1:4000`; read for each question, as the port may be chosen late. */
-  static readonly layer = (baseUrl: () => string) =>
+  /**
+   * Peers, each below the base URL that is given for it, e.g. `http://127.0.0.1:4000` (`AgentConfig.peerUrl`); read for
+   * each question, as the port may be chosen late.
+   */
+  static readonly layer = (baseUrl: (agent: string) => string) =>
     Layer.succeed(this, {
       get: (agent: string, path: string) =>
         Effect.tryPromise({
           try: async () => {
-            const response = await fetch(`${baseUrl()}/${agent}${path}`, { signal: AbortSignal.timeout(ANSWER_MILLIS) })
+            const response = await fetch(`${baseUrl(agent)}/${agent}${path}`, {
+              signal: AbortSignal.timeout(ANSWER_MILLIS)
+            })
             if (response.status === 404) return undefined
             if (!response.ok) throw new TypeError(`status ${response.status}`)
             return (await response.json()) as unknown

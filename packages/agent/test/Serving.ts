@@ -1,15 +1,15 @@
 import * as Sqlite from "@holdfast/database/Sqlite"
-import { Data, Duration, Effect, LogLevel, type Scope } from "effect"
+import { ConfigProvider, Data, Duration, Effect, LogLevel, type Scope } from "effect"
 import * as Http from "node:http"
 import type { Agent } from "../src/Agent.ts"
-import type { AgentConfig } from "../src/AgentConfig.ts"
+import * as AgentConfig from "../src/AgentConfig.ts"
 import * as Holdfast from "../src/Holdfast.ts"
 import type { ListenFailed } from "../src/HttpServer.ts"
 import * as Logging from "../src/Logging.ts"
 
-export const config: AgentConfig = {
+export const config: AgentConfig.AgentConfig = {
+  ...Effect.runSync(ConfigProvider.fromMap(new Map()).load(AgentConfig.config)),
   dataDir: "unused",
-  host: "127.0.0.1",
   port: 0,
   logLevel: LogLevel.Debug,
   logFormat: "json",
@@ -82,7 +82,7 @@ export interface Serving extends Holdfast.Holdfast {
 /** Serves on a free port with temporary stores; ready when it answers. */
 export const serve = (
   agents: ReadonlyArray<Agent>,
-  overrides: Partial<AgentConfig> = {},
+  overrides: Partial<AgentConfig.AgentConfig> = {},
   options: Partial<Holdfast.Options> = {}
 ): Effect.Effect<Serving, ListenFailed, Scope.Scope> =>
   Effect.gen(function*() {

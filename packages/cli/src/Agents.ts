@@ -1,5 +1,6 @@
 import type { Agent } from "@holdfast/agent/Agent"
 import * as Agents from "@holdfast/agent/Agent"
+import * as AgentConfig from "@holdfast/agent/AgentConfig"
 import { Peer } from "@holdfast/agent/Peer"
 import { agent as fraud } from "@holdfast/fraud/Agent"
 import { agent as inventory } from "@holdfast/inventory/Agent"
@@ -20,6 +21,8 @@ export interface Options {
   readonly host: string
   /** Read when an agent asks another one: a port may be chosen by the system. */
   readonly port: () => number
+  /** Where agents of other processes answer. */
+  readonly peers: AgentConfig.AgentConfig["peers"]
 }
 
 /** Every agent that this program can run, in the order in which they are listed. */
@@ -27,7 +30,10 @@ export const agents = (options: Options): ReadonlyArray<Agent> => [
   product,
   Agents.provide(
     order,
-    Layer.merge(Layer.orDie(HashKey.layer), Peer.layer(() => `http://${options.host}:${options.port()}`))
+    Layer.merge(
+      Layer.orDie(HashKey.layer),
+      Peer.layer((agent) => AgentConfig.peerUrl(options, agent, AgentConfig.ownUrl(options.host, options.port())))
+    )
   ),
   inventory,
   withSandbox({ directory: options.dataDir }),

@@ -45,6 +45,8 @@ export const command = Command.make(
           detail: `there is no agent ${unknown.join(", ")}; there are ${all.map((agent) => agent.name).join(", ")}`
         })
       }
+      const stray = AgentConfig.stray(config, all.map((agent) => agent.name))
+      if (stray !== undefined) return yield* stray
       const chosen = names.length === 0 ? all : all.filter((agent) => names.includes(agent.name))
       yield* Effect.provide(
         Holdfast.launch({ agents: chosen, config }),

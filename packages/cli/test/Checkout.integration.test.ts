@@ -5,7 +5,11 @@ import * as Verification from "../src/Verify/Verification.ts"
 import type { Shop } from "./Shop.ts"
 import { importBody, open, orderThat, place, receive, sell, temporary, until } from "./Shop.ts"
 
-const verify = (dataDir: string) => Verification.run(agents({ dataDir, host: "127.0.0.1", port: () => 0 }), dataDir)
+const verify = (dataDir: string) =>
+  Verification.run(
+    agents({ dataDir, host: "127.0.0.1", port: () => 0, peers: { of: {}, others: undefined } }),
+    dataDir
+  )
 
 const ended = (order: { readonly state: string }) => order.state !== "placed"
 const held = (reason: string) => (order: { readonly holds: ReadonlyArray<{ reason: string; releasedAt?: string }> }) =>

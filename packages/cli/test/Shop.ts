@@ -27,7 +27,7 @@ export const open = (dataDir: string) =>
     const config = yield* AgentConfig.load({ HOLDFAST_DATA_DIR: dataDir, HOLDFAST_PORT: "0", LOG_LEVEL: "warning" })
     let port = 0
     const holdfast = yield* Holdfast.serve({
-      agents: agents({ dataDir, host: config.host, port: () => port }),
+      agents: agents({ ...config, port: () => port }),
       config
     })
     port = holdfast.port
