@@ -11,31 +11,48 @@ const price = (amount: number) => ({ sku: "A-1", amount, from: new Date(0) })
 
 class Away extends Data.TaggedError("Away")<{ readonly n: number }> {}
 
-/** A loader that counts its calls and ends when told to. */
+/** A loader that counts its calls and ends when told to; `begun` and `abandoned` end when its first call is so far. */
 const loader = Effect.gen(function*() {
   const state = { calls: 0, interrupted: 0 }
-  const gate = yield* Deferred.make<void>()
+  const [gate, begun, abandoned] = yield* Effect.all([
+    Deferred.make<void>(),
+    Deferred.make<void>(),
+    Deferred.make<void>()
+  ])
   const load = Effect.suspend(() => {
     const n = ++state.calls
-    return Effect.as(Deferred.await(gate), price(n))
-  }).pipe(Effect.onInterrupt(() => Effect.sync(() => void state.interrupted++)))
-  return { state, load, open: Deferred.succeed(gate, undefined) }
+    return Effect.zipRight(Deferred.succeed(begun, undefined), Effect.as(Deferred.await(gate), price(n)))
+  }).pipe(Effect.onInterrupt(() => {
+    state.interrupted++
+    return Deferred.succeed(abandoned, undefined)
+  }))
+  return {
+    state,
+    load,
+    open: Deferred.succeed(gate, undefined),
+    begun: Deferred.await(begun),
+    abandoned: Deferred.await(abandoned)
+  }
 })
 
 /** Lets the fibers run until each of them waits for something, as long as that needs no more turns than these. */
 const settled = Effect.repeatN(Effect.yieldNow(), 50)
 
 /**
- * What every cache promises. The layer is fresh for each test; `pass` lets time pass for it.
+ * What every cache promises. The layer is fresh for each test; a cache that keeps time by itself is tested in `real` time.
  */
-export const suite = (
+export const suite = <E>(
   name: string,
-  layer: Layer.Layer<Cache.Cache>,
-  pass: (time: Duration.DurationInput) => Effect.Effect<void> = TestClock.adjust
+  layer: Layer.Layer<Cache.Cache, E>,
+  time: "simulated" | "real" = "simulated"
 ) =>
   describe(name, () => {
+    const run = time === "real" ? it.live : it.effect
+    const pass: (time: Duration.DurationInput) => Effect.Effect<void> = time === "real"
+      ? Effect.sleep
+      : TestClock.adjust
     const test = <A, E>(title: string, body: (cache: Cache.CacheShape) => Effect.Effect<A, E>) =>
-      it.effect(title, () => Effect.provide(Effect.flatMap(Cache.Cache, body), layer))
+      run(title, () => Effect.provide(Effect.flatMap(Cache.Cache, body), layer))
 
     test("what was set is found, typed, under its kind and key only", (cache) =>
       Effect.gen(function*() {
@@ -89,9 +106,9 @@ export const suite = (
 
     test("loads of different keys do not wait for each other", (cache) =>
       Effect.gen(function*() {
-        const { load, open } = yield* loader
+        const { begun, load, open } = yield* loader
         const stuck = yield* Effect.fork(cache.getOrLoad(Price, "a", load))
-        yield* settled
+        yield* begun
         assert.deepStrictEqual(yield* cache.getOrLoad(Price, "b", Effect.succeed(price(7))), price(7))
         yield* open
         yield* Fiber.join(stuck)
@@ -127,9 +144,9 @@ export const suite = (
 
     test("a caller that leaves does not take the load from the others, not even the one that began it", (cache) =>
       Effect.gen(function*() {
-        const { load, open, state } = yield* loader
+        const { begun, load, open, state } = yield* loader
         const first = yield* Effect.fork(cache.getOrLoad(Price, "a", load))
-        yield* settled
+        yield* begun
         const second = yield* Effect.fork(cache.getOrLoad(Price, "a", load))
         yield* settled
         assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(first)))
@@ -140,11 +157,12 @@ export const suite = (
 
     test("a load that nobody waits for any more is interrupted, and the next caller loads anew", (cache) =>
       Effect.gen(function*() {
-        const { load, open, state } = yield* loader
+        const { abandoned, begun, load, open, state } = yield* loader
         const callers = yield* Effect.all([1, 2].map(() => Effect.fork(cache.getOrLoad(Price, "a", load))))
+        yield* begun
         yield* settled
         yield* Fiber.interruptAll(callers)
-        yield* settled
+        yield* abandoned
         assert.deepStrictEqual(state, { calls: 1, interrupted: 1 })
         yield* open
         assert.deepStrictEqual(yield* cache.getOrLoad(Price, "a", load), price(2))
@@ -158,9 +176,9 @@ export const suite = (
             [cache.set(Price, "a", price(9)), Option.some(price(9))]
           ] as const
         ) {
-          const { load, open } = yield* loader
+          const { begun, load, open } = yield* loader
           const caller = yield* Effect.fork(cache.getOrLoad(Price, "a", load))
-          yield* settled
+          yield* begun
           yield* change
           yield* open
           assert.deepStrictEqual(yield* Fiber.join(caller), price(1))
