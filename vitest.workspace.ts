@@ -17,6 +17,7 @@ export default defineWorkspace([
       exclude: ["**/node_modules/**"],
       pool: "forks",
       poolOptions: { forks: { singleFork: true } },
+      setupFiles: ["packages/testing/src/endWithRunner.ts"],
       testTimeout: 240_000,
       hookTimeout: 120_000
     }

@@ -1,6 +1,8 @@
-// Runs every test and ends with one plain line of counts; with HOLDFAST_FORBID_SKIPS=1 a skipped test is a failure.
+// Runs every test and ends with one plain line of counts; with HOLDFAST_FORBID_SKIPS=1 a skipped test is a failure, with
+// REQUIRE_SERVERS=1 a server that is missing.
 import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync, rmSync } from "node:fs"
+import { constants } from "node:os"
 import { fileURLToPath } from "node:url"
 import { bundle } from "./bundle.mjs"
 
@@ -9,9 +11,26 @@ const reportFile = `${root}node_modules/.cache/tests.json`
 mkdirSync(`${root}node_modules/.cache`, { recursive: true })
 rmSync(reportFile, { force: true })
 
+let child
+let interrupted
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.on(name, () => {
+    interrupted = name
+    child?.kill(name)
+  })
+}
+
+const run = async (args, env = process.env) => {
+  child = spawn(process.execPath, args, { cwd: root, stdio: "inherit", env })
+  const code = await new Promise((resolve) => child.on("exit", (exit) => resolve(exit ?? 1)))
+  // Workers end with their runner, and every server with its worker.
+  if (interrupted !== undefined) process.exit(128 + constants.signals[interrupted])
+  return code
+}
+
 await bundle()
-const child = spawn(
-  process.execPath,
+if (await run(["scripts/ensure-servers.mjs"]) !== 0) process.exit(1)
+const code = await run(
   [
     "node_modules/vitest/vitest.mjs",
     "run",
@@ -20,9 +39,8 @@ const child = spawn(
     `--outputFile.json=${reportFile}`,
     ...process.argv.slice(2)
   ],
-  { cwd: root, stdio: "inherit" }
+  { ...process.env, HOLDFAST_SERVERS_ENSURED: "1" }
 )
-const code = await new Promise((resolve) => child.on("exit", (exit) => resolve(exit ?? 1)))
 
 const report = JSON.parse(readFileSync(reportFile, "utf8"))
 const tests = report.testResults.flatMap((file) => file.assertionResults)

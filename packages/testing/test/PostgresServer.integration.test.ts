@@ -43,8 +43,18 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("PostgresSe
       yield* server.start
       assert.strictEqual(yield* ask(url, "select answer from t"), 42)
 
+      const session = yield* Effect.acquireRelease(
+        Effect.promise(async () => {
+          const session = new Pg.Client({ connectionString: url, query_timeout: 300 })
+          session.on("error", () => {})
+          await session.connect()
+          return session
+        }),
+        (session) => Effect.sync(() => void session.end().catch(() => {}))
+      )
       yield* server.stall
       assert.isTrue(yield* server.isRunning)
+      assert.match(yield* Effect.promise(() => session.query("select 1").then(() => "answered", String)), /timeout/)
       assert.match(String(yield* ask(url, "select 1", 300)), /timeout/i)
       yield* server.resume
       assert.strictEqual(yield* ask(url, "select answer from t"), 42)
