@@ -25,6 +25,7 @@ const kernelFailures: {
 } = {
   StoreUnavailable: () => new Errors.StoreUnavailable(),
   OutcomeUnknown: () => new Errors.StoreUnavailable(),
+  WriteRefused: () => new Errors.DegradedWriteRefused({ level: 1 }),
   OperationIdReused: () => new Errors.IdempotencyKeyReused(),
   ConstraintViolated: (failure) => new RuleViolated({ rule: failure.kind }),
   RowMissing: (failure) => new Errors.NotFound({ resource: failure.table, id: failure.key }),

@@ -1,8 +1,17 @@
 import type { Envelope } from "@holdfast/contracts/Envelope"
+import type { Dependency } from "@holdfast/resilience/Dependency"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { Operation, Outcome } from "./Operation.ts"
-import type { ExecuteError, ReadError } from "./StoreError.ts"
+import type {
+  ExecuteError,
+  NothingWithheld,
+  PrimaryAway,
+  ReadError,
+  SettleRefused,
+  StoreUnavailable
+} from "./StoreError.ts"
 import type { Reader, Transaction } from "./Transaction.ts"
 
 /**
@@ -66,6 +75,89 @@ export interface DatabaseStats {
 }
 
 /**
+ * An operation of an outage that could not merge, and why; `behind` names the one it waits for.
+ *
+ * @category models
+ */
+export interface WithheldOperation {
+  readonly operationId: string
+  readonly command: string
+  readonly at: number
+  readonly behind: string | null
+  readonly status: "open" | "applied" | "discarded"
+  readonly settledBy: string | null
+  readonly conflicts: ReadonlyArray<{
+    readonly id: string
+    readonly table: string
+    readonly rowKey: unknown
+    readonly policy: string
+    readonly reason: string
+    readonly primaryRow: unknown
+    readonly outageRow: unknown
+  }>
+}
+
+/**
+ * What the last return to the primary, or a drill, has shown. Times in milliseconds.
+ *
+ * @category models
+ */
+export interface FailbackReport {
+  readonly at: number
+  readonly merged: number
+  readonly withheld: number
+  readonly conflicts: number
+  /** Rows compared on both sides, and how many of them differed and were set right. */
+  readonly compared: number
+  readonly repaired: number
+  /** Rows copied anew, where only that helped. */
+  readonly copied: number
+  readonly millis: number
+}
+
+/**
+ * The primary of a store that has one: a shadow in a file stands in for it while it is away.
+ *
+ * @category models
+ */
+export interface PrimaryStatus {
+  readonly dependency: Dependency
+  /** `primary`: transactions count there. `alone`: they count in the file, and are merged later. */
+  readonly mode: () => "primary" | "alone"
+  readonly backlog: () => {
+    readonly pending: number
+    readonly oldestAt: number | undefined
+    readonly isFull: boolean
+    readonly withheld: number
+  }
+  readonly replicas: () => number
+  readonly epoch: () => number
+  readonly roundTripMillis: () => number
+  readonly stats: Readonly<{
+    failovers: number
+    failbacks: number
+    unknownCommits: number
+    lastFailback: FailbackReport | undefined
+    pulled: number
+  }>
+  readonly withheld: Effect.Effect<ReadonlyArray<WithheldOperation>, ReadError>
+  /**
+   * Decides a withheld operation: `outage` applies its changes over what the primary has (counters are added), `primary`
+   * leaves that and drops the changes. Those that wait behind it are tried again.
+   */
+  readonly settle: (
+    operationId: string,
+    keep: "outage" | "primary",
+    by: string
+  ) => Effect.Effect<void, SettleError>
+  /** Leaves the healthy primary, works alone for so long, comes back and compares everything. */
+  readonly drill: (alone: Duration.Duration) => Effect.Effect<FailbackReport, SettleError>
+}
+
+/** Why a withheld operation is not settled, or a drill not run. */
+export type SettleError = PrimaryAway | NothingWithheld | SettleRefused | StoreUnavailable
+
+/**
  * An agent's store. Every write goes through `execute`; the kernel records it with its answer, its messages and its row
  * changes in one transaction, together with the operations that wait beside it (group commit).
  *
@@ -96,6 +188,13 @@ export interface DatabaseShape {
   /** Calls the listener after each commit with the names of the tables it wrote; returns how to stop. */
   readonly onCommit: (listener: (tables: ReadonlySet<string>) => void) => () => void
   readonly stats: DatabaseStats
+  /**
+   * Ends when what other processes had committed before it began can be read here: at once where there are none, and
+   * without them where they cannot be asked in time.
+   */
+  readonly fresh: Effect.Effect<void>
+  /** Undefined where the file is the store of record. */
+  readonly primary: PrimaryStatus | undefined
 }
 
 /**

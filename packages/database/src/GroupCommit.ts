@@ -15,10 +15,25 @@ export interface CommitUnknown {
  * @category models
  */
 export interface Job {
+  readonly _tag: "Job"
   /** Set when the caller was interrupted while the job still waited. */
   withdrawn: boolean
+  /** Set when a transaction that the job has run in may have committed. */
+  suspect: boolean
   readonly run: Effect.Effect<() => void, StoreUnavailable>
   readonly abandon: (error: StoreUnavailable | CommitUnknown) => void
+}
+
+/**
+ * Work that needs the writer for itself: no transaction is open when it runs, and no job runs beside it. It must not fail
+ * and answers its caller itself.
+ *
+ * @category models
+ */
+export interface Exclusive {
+  readonly _tag: "Exclusive"
+  readonly run: Effect.Effect<void>
+  readonly abandon: (error: StoreUnavailable) => void
 }
 
 /**
@@ -32,6 +47,8 @@ export interface Writer {
   readonly commit: Effect.Effect<void, StoreUnavailable | CommitUnknown>
   readonly rollback: Effect.Effect<void>
   readonly committed: () => void
+  /** Whether the jobs of a transaction that failed are to run again, before all others, instead of being abandoned. */
+  readonly again: (error: StoreUnavailable | CommitUnknown) => boolean
 }
 
 /** Figures of the batches, as plain numbers. */
@@ -85,9 +102,13 @@ export const make = (
   writer: Writer,
   slice: Slice,
   maxBatch: number = MAX_BATCH
-): Effect.Effect<{ readonly submit: (job: Job) => void; readonly stats: GroupCommitStats }, never, Scope.Scope> =>
+): Effect.Effect<
+  { readonly submit: (work: Job | Exclusive) => void; readonly stats: GroupCommitStats },
+  never,
+  Scope.Scope
+> =>
   Effect.gen(function*() {
-    const queue: Array<Job> = []
+    const queue: Array<Job | Exclusive> = []
     const stats: GroupCommitStats = { transactions: 0, queued: 0, lastBatch: 0, lastCommitMillis: 0 }
     let wake: (() => void) | undefined
     let closed = false
@@ -100,11 +121,14 @@ export const make = (
       if (queue.length > 0 || closed) wake()
     })
 
+    /** The next job, unless something exclusive is before it. */
     const take = (): Job | undefined => {
       for (;;) {
-        const job = queue.shift()
+        const [work] = queue
+        if (work === undefined || work._tag === "Exclusive") return undefined
+        queue.shift()
         stats.queued = queue.length
-        if (job === undefined || !job.withdrawn) return job
+        if (!work.withdrawn) return work
       }
     }
 
@@ -133,19 +157,32 @@ export const make = (
         for (const answer of answers) answer()
       } else {
         yield* unharmed("a rollback", writer.rollback)
+        const error = outcome.left
+        if (error._tag === "CommitUnknown") { for (const job of taken) job.suspect = true }
+        if (writer.again(error)) {
+          queue.unshift(...taken)
+          stats.queued = queue.length
+          return
+        }
         // A begin that failed took nobody: answer who waits, so that no caller hangs on a store that is away.
-        if (taken.length === 0) taken.push(...queue.splice(0))
-        for (const job of taken) job.abandon(outcome.left)
+        if (taken.length === 0) {
+          for (let job = take(); job !== undefined; job = take()) taken.push(job)
+        }
+        for (const job of taken) job.abandon(error)
       }
     })
 
     const loop: Effect.Effect<void> = Effect.gen(function*() {
       for (;;) {
-        if (queue.length === 0) {
+        const [next] = queue
+        if (next === undefined) {
           if (closed) return
           yield* arrivals
         } else {
-          yield* batch
+          if (next._tag === "Exclusive") {
+            queue.shift()
+            yield* unharmed("work of the store", next.run)
+          } else yield* batch
           yield* slice.breathe
         }
       }
@@ -162,9 +199,9 @@ export const make = (
 
     return {
       stats,
-      submit: (job) => {
-        if (closed) return job.abandon(new StoreUnavailable({ reason: "closed", detail: "the store is closing" }))
-        queue.push(job)
+      submit: (work) => {
+        if (closed) return work.abandon(new StoreUnavailable({ reason: "closed", detail: "the store is closing" }))
+        queue.push(work)
         stats.queued = queue.length
         wake?.()
       }

@@ -15,17 +15,17 @@ import { join } from "node:path"
 import type { DatabaseShape, OutboxLog, OutboxMessage } from "./Database.ts"
 import { Database } from "./Database.ts"
 import * as GroupCommit from "./GroupCommit.ts"
-import type * as Migration from "./Migration.ts"
+import * as Migration from "./Migration.ts"
 import type { Operation, Outcome } from "./Operation.ts"
 import * as SqliteCheckpoint from "./SqliteCheckpoint.ts"
 import type { Connection } from "./SqliteConnection.ts"
 import { openLock, openReader, openWriter } from "./SqliteConnection.ts"
 import * as SqliteReader from "./SqliteReader.ts"
+import * as SqliteRelay from "./SqliteRelay.ts"
 import type { WriterState } from "./SqliteTransaction.ts"
 import { makeWriterState, SqliteTransaction } from "./SqliteTransaction.ts"
 import type { ExecuteError } from "./StoreError.ts"
-import { OperationIdReused, OutcomeUnknown, StoreUnavailable } from "./StoreError.ts"
-import * as SqliteRelay from "./SqliteRelay.ts"
+import { OperationIdReused, OutcomeUnknown, StoreUnavailable, type WriteRefused } from "./StoreError.ts"
 import * as SystemTables from "./SystemTables.ts"
 import type { ReaderShape } from "./Transaction.ts"
 import { Reader, Transaction } from "./Transaction.ts"
@@ -58,8 +58,8 @@ const migrate = (path: string, options: Options): Effect.Effect<void, StoreUnava
           Object.fromEntries(migrations.map((migration) => [
             migration.id,
             Effect.forEach(
-              migration.statements,
-              (statement) => sql.unsafe(typeof statement === "string" ? statement : statement.sqlite),
+              Migration.statements(migration, "sqlite"),
+              (statement) => sql.unsafe(statement),
               { discard: true }
             )
           ]))
@@ -142,40 +142,77 @@ const outboxLog = (reader: Connection, state: WriterState): OutboxLog & { readon
   }
 }
 
+const clear = (state: WriterState): void => {
+  state.written.clear()
+  state.broken = undefined
+  state.log.operations.length = 0
+  state.log.ends.length = 0
+  state.log.changes.length = 0
+  state.log.messages.length = 0
+}
+
 const writerOf = (
   state: WriterState,
-  committed: (written: ReadonlySet<string>) => void
-): GroupCommit.Writer => ({
-  begin: guard(() => {
-    state.written.clear()
-    state.broken = undefined
-    state.begin.run()
-  }),
-  commit: Effect.suspend(() => {
+  announce: () => void
+): GroupCommit.Writer => {
+  const commitFile = Effect.suspend(() => {
     const exit = SqliteReader.attemptRead("commit", () => void state.commit.run())
-    // An I/O error while the log was being flushed says nothing about what is on the disk.
     return Effect.mapError(
       exit,
       (error): StoreUnavailable | GroupCommit.CommitUnknown =>
-        error.detail.startsWith("SQLITE_IOERR") ? { _tag: "CommitUnknown", cause: error } : error
+        // An I/O error while the log was being flushed says nothing about what is on the disk; and what the primary has
+        // committed stays committed, whatever becomes of the file.
+        error.detail.startsWith("SQLITE_IOERR") || state.replication?.isAlone() === false
+          ? { _tag: "CommitUnknown", cause: error }
+          : error
     )
-  }),
-  rollback: Effect.sync(() => {
-    if (state.connection.inTransaction) state.connection.exec("rollback")
-    state.lastSeq = state.committedSeq
-  }),
-  committed: () => {
-    state.committedSeq = state.lastSeq
-    if (state.written.size > 0) committed(new Set(state.written))
+  })
+  return {
+    begin: guard(() => {
+      clear(state)
+      state.begin.run()
+    }),
+    commit: Effect.suspend(() =>
+      state.replication === undefined ? commitFile : Effect.zipRight(state.replication.commit, commitFile)
+    ),
+    rollback: Effect.suspend(() => {
+      if (state.connection.inTransaction) state.connection.exec("rollback")
+      state.lastSeq = state.committedSeq
+      return state.replication?.rollback ?? Effect.void
+    }),
+    committed: () => {
+      state.replication?.committed()
+      announce()
+    },
+    again: (error) => state.replication?.again(error) ?? false
   }
-})
+}
 
 interface Known {
   readonly fingerprint: string
   readonly answer: string
 }
 
-const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, Scope.Scope> =>
+/**
+ * A store in a file with the insides that a {@link Replication} works with.
+ *
+ * @category models
+ */
+export interface Core {
+  readonly database: DatabaseShape
+  readonly state: WriterState
+  /** Runs work that needs the writer for itself, in its turn. It opens and ends its own transactions. */
+  readonly exclusive: <A, E>(work: Effect.Effect<A, E>) => Effect.Effect<A, E | StoreUnavailable>
+  /** Tells listeners of what such work has committed: `state.written` and `state.lastSeq`. */
+  readonly announce: () => void
+}
+
+/**
+ * Opens, locks and migrates the file.
+ *
+ * @category constructors
+ */
+export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Scope.Scope> =>
   Effect.gen(function*() {
     const path = join(options.directory, `${options.agent}.sqlite`)
     yield* Effect.try({
@@ -185,10 +222,10 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     })
     yield* lock(options)
     yield* migrate(path, options)
-    const open = (how: (path: string) => Connection) =>
+    const connect = (how: (path: string) => Connection) =>
       Effect.acquireRelease(guard(() => how(path)), (connection) => Effect.sync(() => connection.close()))
-    const connection = yield* open(openWriter)
-    const readConnection = yield* open(openReader)
+    const connection = yield* connect(openWriter)
+    const readConnection = yield* connect(openReader)
 
     const checkpoint = yield* SqliteCheckpoint.make(path)
 
@@ -199,17 +236,17 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     const reader = SqliteReader.make(new SqliteReader.Statements(readConnection))
     const counters = { operations: 0, replayed: 0, refused: 0 }
 
-    const { stats, submit } = yield* GroupCommit.make(
-      writerOf(state, (written) => {
-        callAll([
-          ...(written.has("outbox") ? [log.appended] : []),
-          ...Array.from(commitListeners, (listener) => () => listener(written)),
-          checkpoint
-        ])
-      }),
-      slice,
-      options.maxBatch
-    )
+    const announce = () => {
+      state.committedSeq = state.lastSeq
+      if (state.written.size === 0) return
+      const written = new Set(state.written)
+      callAll([
+        ...(written.has("outbox") ? [log.appended] : []),
+        ...Array.from(commitListeners, (listener) => () => listener(written)),
+        checkpoint
+      ])
+    }
+    const { stats, submit } = yield* GroupCommit.make(writerOf(state, announce), slice, options.maxBatch)
 
     const selectOperation = connection.prepare<[string], Known>(
       "select fingerprint, answer from operation where id = ?"
@@ -219,17 +256,17 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         "values (?, ?, ?, ?, ?, ?, ?, ?)"
     )
 
-    const record = <A, E, R>(operation: Operation<A, E, R>, now: number, outcome: "done" | "refused", answer: string) =>
-      insertOperation.run(
-        operation.id,
-        operation.command,
-        operation.writeClass,
-        operation.fingerprint,
-        answer,
-        outcome,
-        now,
-        now + operation.keepMillis
-      )
+    const record = <A, E, R>(
+      { command, fingerprint, id, keepMillis, writeClass }: Operation<A, E, R>,
+      receivedAt: number,
+      outcome: "done" | "refused",
+      answer: string
+    ) => {
+      const expiresAt = receivedAt + keepMillis
+      insertOperation.run(id, command, writeClass, fingerprint, answer, outcome, receivedAt, expiresAt)
+      state.log.operations.push({ id, command, writeClass, fingerprint, answer, outcome, receivedAt, expiresAt })
+      state.log.ends.push({ changes: state.log.changes.length, messages: state.log.messages.length })
+    }
 
     /** Runs a handler in the open transaction and keeps or undoes what it wrote; a broken store breaks the batch. */
     const transact = <A, E, R>(
@@ -268,12 +305,14 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     /** Queues work for the next transaction; answers after its commit. */
     const enqueue = <A, E>(
       id: string,
-      run: Effect.Effect<Exit.Exit<A, E>, StoreUnavailable>
+      run: (isSuspect: () => boolean) => Effect.Effect<Exit.Exit<A, E>, StoreUnavailable>
     ): Effect.Effect<A, E | StoreUnavailable | OutcomeUnknown> =>
       Effect.async((resume) => {
         const job: GroupCommit.Job = {
+          _tag: "Job",
           withdrawn: false,
-          run: Effect.map(run, (exit) => () => resume(exit)),
+          suspect: false,
+          run: Effect.map(run(() => job.suspect), (exit) => () => resume(exit)),
           abandon: (error) =>
             resume(Effect.fail(
               error._tag === "CommitUnknown" ? new OutcomeUnknown({ operationId: id, cause: error.cause }) : error
@@ -285,38 +324,65 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         })
       })
 
+    /**
+     * Runs the operation in the open transaction, or answers what is known of it. `isSuspect`: it ran before in a
+     * transaction that may have committed in the primary; while that is away, a failure here proves nothing.
+     */
+    const runOnce = <A, E, R>(
+      operation: Operation<A, E, R>,
+      now: number,
+      context: Context.Context<Exclude<R, Transaction | Reader>>,
+      isSuspect: boolean
+    ): Effect.Effect<
+      Exit.Exit<Outcome<A>, E | OperationIdReused | WriteRefused | OutcomeUnknown>,
+      StoreUnavailable
+    > => {
+      const known = SqliteReader.attemptRead("operation", () => selectOperation.get(operation.id))
+      if (Exit.isFailure(known)) return Effect.failCause(known.cause)
+      if (known.value !== undefined) {
+        counters.replayed++
+        return Effect.succeed(
+          known.value.fingerprint === operation.fingerprint
+            ? Exit.succeed<Outcome<A>>({ _tag: "Known", answer: known.value.answer })
+            : Exit.fail(new OperationIdReused({ operationId: operation.id }))
+        )
+      }
+      const isUnproven = isSuspect && state.replication?.isAlone() === true
+      const unknown = () => Exit.fail(new OutcomeUnknown({ operationId: operation.id }))
+      const refusedNow = state.replication?.refusal(operation)
+      if (refusedNow !== undefined) return Effect.succeed(isUnproven ? unknown() : Exit.fail(refusedNow))
+      const tx = new SqliteTransaction(state, operation.id, now, operation.cause, true)
+      const running = transact(tx, operation.handler, context, (exit) => {
+        if (Exit.isSuccess(exit)) {
+          counters.operations++
+          record(operation, now, "done", operation.answer(exit.value))
+          return
+        }
+        const refusal = exit.cause._tag === "Fail" && !isUnproven ? operation.refusal(exit.cause.error) : undefined
+        if (refusal === undefined) return
+        counters.refused++
+        record(operation, now, "refused", refusal)
+      })
+      return Effect.map(running, (exit) =>
+        Exit.isFailure(exit) && isUnproven
+          ? unknown()
+          : Exit.map(exit, (value): Outcome<A> => ({ _tag: "Done", value })))
+    }
+
     const execute = <A, E, R>(
       operation: Operation<A, E, R>
     ): Effect.Effect<Outcome<A>, E | ExecuteError, Exclude<R, Transaction | Reader>> =>
       Effect.contextWithEffect((context: Context.Context<Exclude<R, Transaction | Reader>>) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          enqueue<Outcome<A>, E | OperationIdReused>(
+          enqueue<Outcome<A>, E | OperationIdReused | WriteRefused | OutcomeUnknown>(
             operation.id,
-            Effect.suspend((): Effect.Effect<Exit.Exit<Outcome<A>, E | OperationIdReused>, StoreUnavailable> => {
-              const known = SqliteReader.attemptRead("operation", () => selectOperation.get(operation.id))
-              if (Exit.isFailure(known)) return Effect.failCause(known.cause)
-              if (known.value !== undefined) {
-                counters.replayed++
-                return Effect.succeed(
-                  known.value.fingerprint === operation.fingerprint
-                    ? Exit.succeed<Outcome<A>>({ _tag: "Known", answer: known.value.answer })
-                    : Exit.fail(new OperationIdReused({ operationId: operation.id }))
+            (isSuspect) =>
+              Effect.suspend(() => {
+                const run = Effect.suspend(() =>
+                  runOnce(operation, now, context, isSuspect())
                 )
-              }
-              const tx = new SqliteTransaction(state, operation.id, now, operation.cause, true)
-              const running = transact(tx, operation.handler, context, (exit) => {
-                if (Exit.isSuccess(exit)) {
-                  counters.operations++
-                  record(operation, now, "done", operation.answer(exit.value))
-                  return
-                }
-                const refusal = exit.cause._tag === "Fail" ? operation.refusal(exit.cause.error) : undefined
-                if (refusal === undefined) return
-                counters.refused++
-                record(operation, now, "refused", refusal)
+                return state.replication === undefined ? run : Effect.zipRight(state.replication.enter, run)
               })
-              return Effect.map(running, Exit.map((value): Outcome<A> => ({ _tag: "Done", value })))
-            })
           ))
       )
 
@@ -328,12 +394,26 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           const id = `housekeeping:${name}`
           const tx = () => new SqliteTransaction(state, id, now, { correlationId: id, causationId: id }, false)
-          return enqueue(id, Effect.suspend(() => transact(tx(), handler, context, () => {})))
+          return enqueue(id, () => Effect.suspend(() => transact(tx(), handler, context, () => {})))
         })
       )
 
-    return {
+    const exclusive = <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E | StoreUnavailable> =>
+      Effect.async((resume) => {
+        submit({
+          _tag: "Exclusive",
+          run: Effect.map(
+            Effect.exit(Effect.zipRight(Effect.sync(() => clear(state)), work)),
+            (exit) => resume(exit)
+          ),
+          abandon: (error) => resume(Effect.fail(error))
+        })
+      })
+
+    const database: DatabaseShape = {
       agent: options.agent,
+      fresh: Effect.void,
+      primary: undefined,
       execute,
       housekeep,
       read: (effect) => Effect.provideService(effect, Reader, reader),
@@ -367,7 +447,11 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         }
       }
     }
+    return { database, state, exclusive, announce }
   })
+
+const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, Scope.Scope> =>
+  Effect.map(open(options), (core) => core.database)
 
 /**
  * The store in a SQLite file of its own: durable through `kill -9` and power cuts, one writer, one process. Opens, locks

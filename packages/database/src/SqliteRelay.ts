@@ -7,14 +7,15 @@ import { Cursors } from "./SystemTables.ts"
 import * as Transaction from "./Transaction.ts"
 
 /** The cursor that says up to where the outbox has been published. */
-const PUBLISHED = "published"
+export const PUBLISHED = "published"
 
 const save = (seq: number) =>
   Effect.flatMap(
     Transaction.get(Cursors, { source: PUBLISHED }),
     Option.match({
       onNone: () => Effect.asVoid(Transaction.insert(Cursors, { source: PUBLISHED, seq })),
-      onSome: () => Effect.asVoid(Transaction.update(Cursors, { source: PUBLISHED }, () => ({ source: PUBLISHED, seq })))
+      onSome: () =>
+        Effect.asVoid(Transaction.update(Cursors, { source: PUBLISHED }, () => ({ source: PUBLISHED, seq })))
     })
   )
 
@@ -38,7 +39,10 @@ export const make = (
   return {
     pending: (limit) =>
       read(() =>
-        statements.ofText("select seq, envelope from outbox where seq > ? order by seq limit ?").raw().all(opened(), limit)
+        statements.ofText("select seq, envelope from outbox where seq > ? order by seq limit ?").raw().all(
+          opened(),
+          limit
+        )
           .map((row): OutboxMessage => {
             const [seq, text] = Array.isArray(row) ? row : []
             // Written as an Envelope by the transaction that emitted it.

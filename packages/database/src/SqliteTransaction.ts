@@ -8,12 +8,56 @@ import * as Schema from "effect/Schema"
 import type { Slice } from "./GroupCommit.ts"
 import * as OperationIds from "./OperationIds.ts"
 import type { Query } from "./Query.ts"
+import type { Replication } from "./Replication.ts"
 import type { Connection, Statement } from "./SqliteConnection.ts"
 import { attempt, attemptRead, getRow, queryRows, selectRows, Statements } from "./SqliteReader.ts"
 import type { ConstraintViolated, ReadError, WriteError } from "./StoreError.ts"
 import { RowMissing, StoreUnavailable } from "./StoreError.ts"
 import type { Columns, Key, NewRow, Row, Table } from "./Table.ts"
-import type { Cause, EmitOptions, TransactionShape } from "./Transaction.ts"
+import type { Bound, Cause, EmitOptions, TransactionShape } from "./Transaction.ts"
+
+/**
+ * A row as one operation of the batch changed it.
+ *
+ * @category models
+ */
+export interface RowChange {
+  readonly operationId: string
+  readonly table: Table
+  /** The key as it is recorded: JSON of the key's columns in order. */
+  readonly key: string
+  readonly before: Readonly<Record<string, unknown>> | null
+  readonly after: Readonly<Record<string, unknown>> | null
+}
+
+/**
+ * The record of an operation of the batch.
+ *
+ * @category models
+ */
+export interface OperationRecord {
+  readonly id: string
+  readonly command: string
+  readonly writeClass: string
+  readonly fingerprint: string
+  readonly answer: string
+  readonly outcome: "done" | "refused"
+  readonly receivedAt: number
+  readonly expiresAt: number
+}
+
+/**
+ * What a transaction has recorded so far, in order, for whoever takes it elsewhere.
+ *
+ * @category models
+ */
+export interface BatchLog {
+  readonly operations: Array<OperationRecord>
+  /** For each operation, where its changes and its messages end in the arrays below. */
+  readonly ends: Array<{ readonly changes: number; readonly messages: number }>
+  readonly changes: Array<RowChange>
+  readonly messages: Array<Envelope>
+}
 
 /**
  * What all operations of one writer share.
@@ -32,6 +76,7 @@ export interface WriterState {
   readonly rollbackTo: Statement
   readonly insertOutbox: Statement
   readonly insertChange: Statement
+  readonly log: BatchLog
   /** Names of the tables that the open transaction has written so far. */
   readonly written: Set<string>
   /** The last message's place, counting the open transaction's; and not counting them. */
@@ -42,6 +87,8 @@ export interface WriterState {
    * alone, so that nothing more is, and nothing of it counts.
    */
   broken: StoreUnavailable | undefined
+  /** Set once, before the first transaction. */
+  replication: Replication | undefined
 }
 
 /** Prepares the writer's own statements. */
@@ -63,10 +110,12 @@ export const makeWriterState = (agent: string, connection: Connection, slice: Sl
     insertChange: connection.prepare(
       "insert into change (operation_id, table_name, row_key, before, after) values (?, ?, ?, ?, ?)"
     ),
+    log: { operations: [], ends: [], changes: [], messages: [] },
     written: new Set(),
     lastSeq,
     committedSeq: lastSeq,
-    broken: undefined
+    broken: undefined,
+    replication: undefined
   }
 }
 
@@ -97,6 +146,8 @@ export class SqliteTransaction implements TransactionShape {
   private readonly recorded: boolean
   private savepoint = false
   private seqBefore = 0
+  private changesBefore = 0
+  private messagesBefore = 0
   private readonly grown = new Set<string>()
 
   constructor(writer: WriterState, operationId: string, now: number, cause: Cause, recorded: boolean) {
@@ -106,6 +157,10 @@ export class SqliteTransaction implements TransactionShape {
     this.cause = cause
     this.recorded = recorded
     this.nextId = OperationIds.make(operationId)
+  }
+
+  get bound(): Bound | undefined {
+    return this.writer.replication?.bound()
   }
 
   get<C extends Columns, K extends keyof C & string>(
@@ -225,6 +280,7 @@ export class SqliteTransaction implements TransactionShape {
           JSON.stringify(envelope),
           this.now
         )
+        if (this.recorded) this.writer.log.messages.push(envelope)
         this.writer.lastSeq = Number(written.lastInsertRowid)
         this.writer.written.add("outbox")
         return envelope.id
@@ -245,6 +301,8 @@ export class SqliteTransaction implements TransactionShape {
       this.writer.release.run()
       // The next message gets the place of the one that is gone: who listens must not believe to have heard it.
       this.writer.lastSeq = this.seqBefore
+      this.writer.log.changes.length = this.changesBefore
+      this.writer.log.messages.length = this.messagesBefore
     }
     this.savepoint = false
   }
@@ -254,18 +312,22 @@ export class SqliteTransaction implements TransactionShape {
     this.writer.savepoint.run()
     this.savepoint = true
     this.seqBefore = this.writer.lastSeq
+    this.changesBefore = this.writer.log.changes.length
+    this.messagesBefore = this.writer.log.messages.length
   }
 
-  private record(table: Table, key: unknown, before: unknown, after: unknown): void {
+  private record(table: Table, of: unknown, before: RowChange["before"], after: RowChange["after"]): void {
     this.writer.written.add(table.name)
     if (!this.recorded) return
+    const key = JSON.stringify(of)
     this.writer.insertChange.run(
       this.operationId,
       table.name,
-      JSON.stringify(key),
+      key,
       before === null ? null : JSON.stringify(before),
       after === null ? null : JSON.stringify(after)
     )
+    this.writer.log.changes.push({ operationId: this.operationId, table, key, before, after })
   }
 
   /** The version grows once per operation, however often the operation touches the row. */

@@ -48,6 +48,31 @@ export class RowMissing extends Schema.TaggedError<RowMissing>()("RowMissing", {
   key: Schema.String
 }) {}
 
+/**
+ * The primary is away, and the operation's write class does not allow it to run without: nothing took effect. A
+ * `provisional` one may be kept as an intent.
+ *
+ * @category errors
+ */
+export class WriteRefused extends Schema.TaggedError<WriteRefused>()("WriteRefused", {
+  operationId: Schema.String,
+  writeClass: Schema.Literal("mergeable", "bounded", "provisional", "refused")
+}) {}
+
+/** The primary is not in use now: wait until it is. */
+export class PrimaryAway extends Schema.TaggedError<PrimaryAway>()("PrimaryAway", { detail: Schema.String }) {}
+
+/** No operation of that id waits for a decision. */
+export class NothingWithheld extends Schema.TaggedError<NothingWithheld>()("NothingWithheld", {
+  operationId: Schema.String
+}) {}
+
+/** The changes of a withheld operation cannot be applied: `detail` says what they break, or what comes first. */
+export class SettleRefused extends Schema.TaggedError<SettleRefused>()("SettleRefused", {
+  operationId: Schema.String,
+  detail: Schema.String
+}) {}
+
 /** What a read can meet. */
 export type ReadError = StoreUnavailable
 
@@ -55,4 +80,4 @@ export type ReadError = StoreUnavailable
 export type WriteError = StoreUnavailable | ConstraintViolated | RowMissing
 
 /** What running an operation can meet besides its own errors. */
-export type ExecuteError = StoreUnavailable | OutcomeUnknown | OperationIdReused
+export type ExecuteError = StoreUnavailable | OutcomeUnknown | OperationIdReused | WriteRefused

@@ -74,6 +74,38 @@ export const Conflicts = Table.make("conflict", {
   merge: Table.ledger
 })
 
+/**
+ * An operation of an outage whose changes are not in the primary: one of its rows is in conflict, or it waits behind one
+ * that is. `changes` holds all of them, so that whoever settles it, on whatever machine, has them.
+ */
+export const Withheld = Table.make("withheld_operation", {
+  columns: {
+    operationId: Table.text,
+    command: Table.text,
+    changes: document,
+    behind: Table.nullable(Table.text),
+    at: Table.integer,
+    status: Table.textOf(Schema.Literal("open", "applied", "discarded")),
+    settledBy: Table.nullable(Table.text)
+  },
+  key: ["operationId"],
+  merge: Table.ledger
+})
+
+/** A command that was accepted during an outage and runs after it, under its own id. */
+export const Intents = Table.make("intent", {
+  columns: {
+    operationId: Table.text,
+    command: Table.text,
+    request: document,
+    acceptedAt: Table.integer,
+    status: Table.textOf(Schema.Literal("waiting", "done")),
+    version: Table.integer
+  },
+  key: ["operationId"],
+  merge: Table.versioned
+})
+
 export const SagaState = Schema.Literal("running", "compensating", "done", "compensated", "needs_operator")
 export type SagaState = typeof SagaState.Type
 
@@ -237,8 +269,82 @@ export const migrations: ReadonlyArray<Migration.Migration> = [
     "create index dead_letter_key on dead_letter (key, source, topic, first_at)",
     "create index dead_letter_first on dead_letter (first_at, id)",
     "create table cursor (source text primary key, seq bigint not null)"
+  ]),
+  Migration.make("0002_replication", [
+    `create table withheld_operation (
+      operation_id text primary key,
+      command text not null,
+      changes json not null,
+      behind text,
+      at bigint not null,
+      status text not null check (status in ('open', 'applied', 'discarded')),
+      settled_by text
+    )`,
+    "create index withheld_operation_open on withheld_operation (at) where status = 'open'",
+    `create table intent (
+      operation_id text primary key,
+      command text not null,
+      request json not null,
+      accepted_at bigint not null,
+      status text not null check (status in ('waiting', 'done')),
+      version bigint not null
+    )`,
+    "create index intent_waiting on intent (accepted_at) where status = 'waiting'",
+    "create index conflict_operation on conflict (operation_id)",
+    { sqlite: "", postgres: "create index outbox_unpublished on outbox (seq) where published_at is null" },
+    // What one side has and the other has not: the primary its place in the log and who follows it, the shadow how far it
+    // has followed and what it has taken alone.
+    both((dialect) =>
+      dialect === "postgres"
+        ? `create table replication (
+          id integer primary key check (id = 1),
+          incarnation text not null,
+          epoch bigint not null,
+          head bigint not null,
+          operation_n bigint not null,
+          outbox_seq bigint not null,
+          change_n bigint not null
+        )`
+        : `create table shadow (
+          id integer primary key check (id = 1),
+          incarnation text not null,
+          head bigint not null,
+          operation_n bigint not null,
+          outbox_seq bigint not null,
+          change_n bigint not null,
+          replicas bigint not null
+        )`
+    ),
+    both((dialect) =>
+      dialect === "postgres"
+        ? `create table replica (
+          instance text primary key,
+          seen_at timestamptz not null,
+          change_n bigint not null
+        )`
+        : `create table backlog (
+          n integer primary key,
+          operation_id text not null unique,
+          accepted_at bigint not null,
+          first_change bigint not null,
+          last_change bigint not null,
+          first_message bigint not null,
+          last_message bigint not null,
+          status text not null check (status in ('pending', 'merged', 'withheld')),
+          merged_at bigint
+        )`
+    ),
+    { sqlite: "create index backlog_pending on backlog (n) where status = 'pending'", postgres: "" },
+    "create index outbox_event on outbox (event_id)",
+    {
+      sqlite: "",
+      postgres: "create table publisher (id integer primary key check (id = 1), instance text, until timestamptz)"
+    }
   ])
 ]
 
 /** Every system table, for tests that compare declarations with migrations. */
-export const all = [Operations, Outbox, Changes, Conflicts, Sagas, DeadLetters, Cursors] as const
+export const all = [Operations, Outbox, Changes, Conflicts, Withheld, Intents, Sagas, DeadLetters, Cursors] as const
+
+/** Those whose rows are recorded as changes, like an agent's own. */
+export const replicated = [Conflicts, Withheld, Intents, Sagas, DeadLetters] as const

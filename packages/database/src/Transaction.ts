@@ -61,6 +61,22 @@ export interface EmitOptions {
 }
 
 /**
+ * What one process may use of scarce quantities while the primary is away and others may use them too: `share` of what
+ * there was when the outage began.
+ *
+ * @category models
+ */
+export interface Bound {
+  /** Above 0, at most 1; the shares of all processes together stay below 1. */
+  readonly share: number
+  /** The row as it was when the outage began, undefined if it was not there; the row itself where nothing has touched it. */
+  readonly atStart: <C extends Columns, K extends keyof C & string>(
+    table: Table<C, K>,
+    row: Row<Table<C, K>>
+  ) => Row<Table<C, K>> | undefined
+}
+
+/**
  * The one transaction of an operation: rows, events and the record of the operation commit together or not at all.
  *
  * @category models
@@ -70,6 +86,8 @@ export interface TransactionShape extends ReaderShape {
   /** When the operation was accepted, in milliseconds since the epoch: the only clock inside an operation. */
   readonly now: number
   readonly cause: Cause
+  /** Set while the primary is away: a bounded operation stays within it. */
+  readonly bound: Bound | undefined
   /** A new id of the prefix; the same operation run again makes the same ids in the same order. */
   readonly nextId: (prefix: string) => string
   readonly insert: <C extends Columns, K extends keyof C & string>(

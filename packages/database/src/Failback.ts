@@ -1,0 +1,429 @@
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { CommitUnknown } from "./GroupCommit.ts"
+import * as Merge from "./Merge.ts"
+import * as MergePlan from "./MergePlan.ts"
+import type { Statement } from "./PostgresConnection.ts"
+import { type PostgresError, PostgresMisconfigured, PostgresUnavailable } from "./PostgresError.ts"
+import * as PostgresTable from "./PostgresTable.ts"
+import * as Primary from "./Primary.ts"
+import type { Head } from "./Primary.ts"
+import { type RowName, rowName, type Shadow } from "./Shadow.ts"
+import type { Core } from "./Sqlite.ts"
+import * as SqliteReader from "./SqliteReader.ts"
+import type { StoreUnavailable } from "./StoreError.ts"
+import * as SystemTables from "./SystemTables.ts"
+import type { TakenRows } from "./TakenRows.ts"
+
+/**
+ * The two sides of an agent's store.
+ *
+ * @category models
+ */
+export interface Sides {
+  readonly agent: string
+  readonly primary: Primary.Primary
+  readonly shadow: Shadow
+  readonly core: Core
+  readonly taken: TakenRows
+  /** Other processes that follow the primary, as far as this one knows. */
+  readonly replicas: () => number
+}
+
+/** What can end a step: the primary is away again, or the file cannot be written. */
+export type StepError = PostgresError | StoreUnavailable
+
+/**
+ * What a round of the merge has done; `left` operations are still unmerged.
+ *
+ * @category models
+ */
+export interface Round {
+  readonly merged: number
+  readonly withheld: number
+  readonly conflicts: number
+  readonly left: number
+  /** Rows that the round has touched on either side. */
+  readonly touched: ReadonlySet<RowName>
+}
+
+/** Rows that are copied or compared at once. */
+const PAGE = 2_000
+
+export const file = <A>(run: () => A): Effect.Effect<A, StoreUnavailable> =>
+  Effect.suspend(() => SqliteReader.attemptRead("shadow", run))
+
+/** A commit whose answer was lost: the merge looks again, and finds what is known. */
+const asAway = <E extends { readonly _tag: string }>(error: E | CommitUnknown): E | PostgresUnavailable =>
+  isUnknown(error)
+    ? new PostgresUnavailable({ reason: "lost", detail: "the answer to a commit was lost" })
+    : error
+
+const isUnknown = (error: { readonly _tag: string }): error is CommitUnknown => error._tag === "CommitUnknown"
+
+/** A transaction on both sides: whatever fails, neither stays open. */
+export const both = <A, E extends { readonly _tag: string }>(
+  { core, primary }: Sides,
+  work: (head: Head) => Effect.Effect<A, E | CommitUnknown>
+): Effect.Effect<A, E | StepError> =>
+  Effect.gen(function*() {
+    const head = yield* primary.begin
+    yield* file(() => {
+      core.state.connection.exec("begin immediate")
+      core.state.connection.pragma("defer_foreign_keys = ON")
+    })
+    const value = yield* work(head)
+    yield* file(() => core.state.connection.exec("commit"))
+    core.announce()
+    return value
+  }).pipe(
+    Effect.mapError((error) => asAway<E | StepError>(error)),
+    Effect.onError(() =>
+      Effect.zipRight(
+        Effect.sync(() => {
+          if (core.state.connection.inTransaction) core.state.connection.exec("rollback")
+          core.state.lastSeq = core.state.committedSeq
+        }),
+        primary.rollback
+      )
+    )
+  )
+
+/** Writes what others have committed since; answers the rows it has touched. */
+export const pull = (sides: Sides, head: Head) =>
+  Effect.gen(function*() {
+    const { core, primary, shadow, taken } = sides
+    const standing = yield* file(shadow.standing)
+    if (standing === undefined || standing.head === head.head) return new Set<RowName>()
+    const pulled = yield* primary.pull(standing)
+    yield* file(() => {
+      const { lastSeq, wrote } = shadow.apply(pulled, (name) => taken.has(name))
+      for (const table of wrote) core.state.written.add(table)
+      if (lastSeq > 0) core.state.lastSeq = lastSeq
+    })
+    return new Set(pulled.changes.map(({ key, table }) => rowName(table, key)))
+  })
+
+/**
+ * Brings the file up to the primary, in an exclusive turn of the writer.
+ *
+ * @category steps
+ */
+export const catchUp = (sides: Sides): Effect.Effect<void, StepError> =>
+  both(sides, (head) =>
+    Effect.gen(function*() {
+      yield* pull(sides, head)
+      yield* file(() => sides.shadow.follow(head, sides.replicas()))
+      yield* sides.primary.rollback
+    }))
+
+export const readRows = (sides: Sides, names: Iterable<RowName>) =>
+  Effect.gen(function*() {
+    const keys = new Map<string, Array<string>>()
+    for (const name of names) {
+      const at = name.indexOf(" ")
+      const own = keys.get(name.slice(0, at)) ?? []
+      own.push(name.slice(at + 1))
+      keys.set(name.slice(0, at), own)
+    }
+    const reads = [...keys].flatMap(([name, own]) => {
+      const table = sides.shadow.tables.get(name)
+      if (table === undefined) return []
+      const of = PostgresTable.of(table)
+      return Array.from({ length: Math.ceil(own.length / PAGE) }, (_, page) => ({
+        of,
+        statement: of.byKeys(own.slice(page * PAGE, (page + 1) * PAGE).map(of.keyImage))
+      }))
+    })
+    const results = reads.length === 0 ? [] : yield* sides.primary.run(reads.map(({ statement }) => statement))
+    const found = new Map<RowName, Merge.Image>()
+    results.forEach((result, index) => {
+      const of = reads[index]?.of
+      if (of === undefined) return
+      for (const row of result.rows) {
+        const image = of.decode(row)
+        found.set(rowName(of.table.name, of.keyOf(image)), image)
+      }
+    })
+    return found
+  })
+
+const knownIds = (ids: ReadonlyArray<string>): Statement => ({
+  name: "known",
+  text: "select id from operation where id = any($1)",
+  values: [ids]
+})
+
+/** Rows of operations that wait for a person, by the operation that holds them. */
+const withheldRows = (shadow: Shadow, core: Core): ReadonlyMap<RowName, string> => {
+  const rows = core.state.statements
+    .ofText("select operation_id as id, changes from withheld_operation where status = 'open' order by at")
+    .all()
+  const names = new Map<RowName, string>()
+  for (const row of rows) {
+    const { changes, id } = Object(row) as { readonly id: unknown; readonly changes: unknown }
+    const list = JSON.parse(String(changes)) as ReadonlyArray<{ readonly table: string; readonly key: string }>
+    for (const { key, table } of list) {
+      const name = rowName(table, key)
+      if (shadow.tables.has(table) && !names.has(name)) names.set(name, String(id))
+    }
+  }
+  return names
+}
+
+/** Sets the rows to what the primary has; those that are in each other's way get a second turn. Answers what is left. */
+export const converge = (sides: Sides, rows: ReadonlyArray<readonly [RowName, Merge.Image | null]>) => {
+  const attempt = (some: typeof rows) =>
+    some.filter(([name, image]) => {
+      const at = name.indexOf(" ")
+      const table = sides.shadow.tables.get(name.slice(0, at))
+      if (table === undefined) return false
+      try {
+        sides.shadow.setRow(table, name.slice(at + 1), image)
+        sides.core.state.written.add(table.name)
+        return false
+      } catch (thrown) {
+        if (
+          thrown instanceof Error && "code" in thrown && String(thrown.code).startsWith("SQLITE_CONSTRAINT")
+        ) return true
+        throw thrown
+      }
+    })
+  let left = attempt([...rows].sort(([, one], [, other]) => Number(one !== null) - Number(other !== null)))
+  for (let before = Infinity; left.length > 0 && left.length < before;) {
+    before = left.length
+    left = attempt(left)
+  }
+  return left.map(([name]) => name)
+}
+
+/**
+ * Merges the oldest operations of the outage, at most `limit`, in an exclusive turn of the writer.
+ *
+ * @category steps
+ */
+export const merge = (
+  sides: Sides,
+  limit: number,
+  raisesEpoch: boolean,
+  condemned: ReadonlyMap<string, string> = new Map()
+): Effect.Effect<Round, StepError> =>
+  Effect.suspend(() => {
+    const first: Array<string> = []
+    let count = 0
+    const round = both(sides, (head) =>
+      Effect.gen(function*() {
+        const { agent, core, primary, shadow, taken } = sides
+        const now = yield* Clock.currentTimeMillis
+        const pulled = yield* pull(sides, head)
+        const entries = yield* file(() => shadow.pending(limit))
+        count = entries.length
+        first.push(...entries.slice(0, 1).map(({ operation }) => operation.id))
+        const withheld = yield* file(() => withheldRows(shadow, core))
+        const names = new Set(
+          entries.flatMap(({ changes }) => changes.map(({ key, table }) => rowName(table, key)))
+        )
+        const [known] = yield* primary.run([knownIds(entries.map(({ operation }) => operation.id))])
+        const plan = MergePlan.make({
+          agent,
+          now,
+          tables: shadow.tables,
+          entries,
+          known: new Set(known?.rows.map((row) => String(row["id"]))),
+          current: yield* readRows(sides, names),
+          withheld,
+          condemned
+        })
+        const after = yield* primary.commit({
+          operations: plan.operations,
+          messages: plan.messages,
+          changes: plan.changes,
+          raisesEpoch
+        })
+        yield* file(() => {
+          shadow.settle(plan.merged.map(({ n }) => n), "merged", now)
+          shadow.settle(plan.withheld.map(({ n }) => n), "withheld", now)
+          const released = entries.flatMap((entry) => taken.release(entry.changes))
+          converge(sides, released.map((name) => [name, plan.rows.get(name) ?? null] as const))
+          const own = new Set<string>([SystemTables.Withheld.name, SystemTables.Conflicts.name])
+          for (const { after: image, key, table } of plan.changes) {
+            const system = shadow.tables.get(table)
+            if (own.has(table) && system !== undefined) shadow.setRow(system, key, image)
+            core.state.written.add(table)
+          }
+          const told = new Set(entries.flatMap(({ messages }) => messages.map(({ envelope }) => envelope.id)))
+          for (const message of plan.messages) {
+            if (told.has(message.envelope.id)) continue
+            core.state.lastSeq = shadow.insertMessage(message)
+            core.state.written.add(SystemTables.Outbox.name)
+          }
+          shadow.follow(after, sides.replicas())
+        })
+        return {
+          merged: plan.merged.length,
+          withheld: plan.withheld.length,
+          conflicts: plan.conflicts,
+          left: yield* file(shadow.pendingCount),
+          touched: new Set([...pulled, ...names])
+        }
+      }))
+    return Effect.catchTag(round, "PostgresConstraint", (broken) => {
+      const [culprit] = first
+      // Halving finds the operation that breaks it; alone, it is the one.
+      if (count > 1) return merge(sides, Math.ceil(Math.min(limit, count) / 8), raisesEpoch, condemned)
+      return culprit === undefined || condemned.has(culprit)
+        ? Effect.fail(broken)
+        : merge(sides, 1, raisesEpoch, new Map([...condemned, [culprit, `constraint: ${broken.detail}`]]))
+    })
+  })
+
+/**
+ * What the comparison of both sides has found.
+ *
+ * @category models
+ */
+export interface Proof {
+  readonly rows: number
+  readonly tables: number
+  /** Rows that differed and were set to what the primary has. */
+  readonly repaired: number
+  /** A table has another number of rows on each side, or a row could not be set: only a new copy helps. */
+  readonly isCopyNeeded: boolean
+}
+
+/**
+ * Compares the rows named, and the number of rows of each table, on both sides, under the lock.
+ *
+ * @category steps
+ */
+export const prove = (sides: Sides, names: ReadonlySet<RowName>): Effect.Effect<Proof, StepError> =>
+  both(sides, (head) =>
+    Effect.gen(function*() {
+      const { primary, shadow } = sides
+      const pulled = yield* pull(sides, head)
+      const compared = new Set([...names, ...pulled])
+      const current = yield* readRows(sides, compared)
+      const tables = [...shadow.tables.values()].filter(({ name }) => name !== SystemTables.DeadLetters.name)
+      const [counted] = yield* primary.run([{
+        text: tables.map(({ name }, at) => `select ${at} as at, count(*) as n from "${name}"`).join(" union all ")
+      }])
+      return yield* file(() => {
+        const different = [...compared].flatMap((name) => {
+          const at = name.indexOf(" ")
+          const table = shadow.tables.get(name.slice(0, at))
+          if (table === undefined) return []
+          const here = shadow.getRow(table, name.slice(at + 1))
+          const there = current.get(name)
+          const isSame = here === undefined || there === undefined
+            ? here === there
+            : Merge.sameRow(table, here, there)
+          return isSame ? [] : [[name, there ?? null] as const]
+        })
+        const left = converge(sides, different)
+        const counts = new Map(counted?.rows.map((row) => [Number(row["at"]), Number(row["n"])]))
+        const isCopyNeeded = left.length > 0 || tables.some((table, at) => shadow.count(table) !== counts.get(at))
+        shadow.follow(head, sides.replicas())
+        return { rows: compared.size, tables: tables.length, repaired: different.length, isCopyNeeded }
+      })
+    }).pipe(Effect.tap(() => sides.primary.rollback)))
+
+const selectAll = (text: string) => [{ text: `declare rows no scroll cursor for ${text}` }]
+
+/** Reads a whole table of the primary in the open transaction, page by page. */
+const eachPage = <A>(
+  { primary }: Sides,
+  text: string,
+  use: (rows: ReadonlyArray<Readonly<Record<string, unknown>>>) => A
+): Effect.Effect<void, StepError> =>
+  Effect.gen(function*() {
+    yield* primary.run(selectAll(text))
+    for (;;) {
+      const [page] = yield* primary.run([{ text: `fetch ${PAGE} from rows` }])
+      const rows = page?.rows ?? []
+      yield* file(() => use(rows))
+      yield* Effect.yieldNow()
+      if (rows.length < PAGE) break
+    }
+    yield* primary.run([{ text: "close rows" }])
+  })
+
+/**
+ * Fills the file anew from the primary, as of one moment. Nothing unmerged may be in it.
+ *
+ * @category steps
+ */
+export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Effect.Effect<number, StepError> =>
+  both(sides, (head) =>
+    Effect.gen(function*() {
+      const { core, primary, shadow } = sides
+      let rows = 0
+      const count = (n: number) => told(rows += n)
+      yield* file(shadow.empty)
+      for (const table of shadow.tables.values()) {
+        const of = PostgresTable.of(table)
+        yield* eachPage(sides, `select ${of.columns} from "${table.name}"`, (page) => {
+          for (const row of page) {
+            const image = of.decode(row)
+            shadow.setRow(table, of.keyOf(image), image)
+          }
+          core.state.written.add(table.name)
+          count(page.length)
+        })
+      }
+      yield* eachPage(sides, "select * from operation order by n", (page) => {
+        for (const row of page) shadow.insertOperation(Primary.operationOf(row))
+        count(page.length)
+      })
+      yield* eachPage(sides, "select envelope, published_at from outbox order by seq", (page) => {
+        for (const row of page) core.state.lastSeq = shadow.insertMessage(Primary.messageOf(row))
+        if (page.length > 0) core.state.written.add(SystemTables.Outbox.name)
+        count(page.length)
+      })
+      yield* file(() => shadow.follow(head, sides.replicas()))
+      yield* primary.rollback
+      return rows
+    }))
+
+/**
+ * Takes a file that has been a store of its own into an empty primary, whole.
+ *
+ * @category steps
+ */
+export const adopt = (sides: Sides): Effect.Effect<number, StepError> =>
+  both(sides, (head) =>
+    Effect.gen(function*() {
+      const { core, primary, shadow } = sides
+      if (head.head > 0) {
+        return yield* new PostgresMisconfigured({
+          reason: "schema",
+          detail: `the file of the ${sides.agent} agent is a store of its own, and so is its schema in Postgres`,
+          fix: "point HOLDFAST_DATA_DIR to an empty folder, or DATABASE_URL to a database without the schema"
+        })
+      }
+      const all = (sql: string) =>
+        file(() => core.state.statements.ofText(sql).all() as ReadonlyArray<Readonly<Record<string, unknown>>>)
+      let rows = 0
+      for (const table of shadow.tables.values()) {
+        const of = PostgresTable.of(table)
+        const keys = yield* all(`select * from "${table.name}"`)
+        for (let at = 0; at < keys.length; at += PAGE) {
+          const images = yield* file(() =>
+            keys.slice(at, at + PAGE).flatMap((row) => {
+              const key = JSON.stringify(Object.fromEntries(table.key.map((field) => [
+                field,
+                row[table.sqlNames[field] ?? field]
+              ])))
+              const image = shadow.getRow(table, key)
+              return image === undefined ? [] : [image]
+            })
+          )
+          rows += images.length
+          yield* primary.run([of.upsert(images)])
+        }
+      }
+      const operations = (yield* all("select * from operation order by n")).map(Primary.operationOf)
+      const messages = (yield* all("select envelope, published_at from outbox order by seq")).map(Primary.messageOf)
+      const after = yield* primary.commit({ operations, messages, changes: [] })
+      yield* file(() => shadow.follow(after, sides.replicas()))
+      return rows + operations.length + messages.length
+    }))

@@ -1,0 +1,167 @@
+import * as Effect from "effect/Effect"
+import type { Relay } from "./Database.ts"
+import type { PostgresError } from "./PostgresError.ts"
+import type { PostgresWatch } from "./PostgresWatch.ts"
+import type { Core } from "./Sqlite.ts"
+import * as SqliteReader from "./SqliteReader.ts"
+import { PUBLISHED } from "./SqliteRelay.ts"
+
+/**
+ * The relay of a process among others that run the same agent.
+ *
+ * @category models
+ */
+export interface ReplicatedRelay extends Relay {
+  /** Renews the lease, and tells the primary what has been published. */
+  readonly beat: Effect.Effect<void, PostgresError>
+  /** The primary is in use again: who publishes must be agreed anew. */
+  readonly rejoined: () => void
+}
+
+/** Who publishes says so for this long, by the primary's clock, and acts on it for less, by its own. */
+const LEASE_SECONDS = 5
+const LEASE_USED_MILLIS = 3_500
+
+/** Unpublished messages of the primary that are looked at when a process takes over. */
+const LOOK = 10_000
+
+/**
+ * Publishes from the file's own log, in its order. While the primary serves, one process holds a lease; alone, each
+ * publishes what its own file has: another may have published some of it, which consumers recognise.
+ *
+ * @category constructors
+ */
+export const make = (options: {
+  readonly agent: string
+  readonly instance: string
+  readonly core: Core
+  readonly watch: PostgresWatch
+  readonly isPrimary: () => boolean
+  readonly qualified: (table: string) => string
+}): ReplicatedRelay => {
+  const { agent, core, instance, qualified, watch } = options
+  const local = core.database.relay
+  const { statements } = core.state
+  let isWanted = false
+  let usableUntil = 0
+  let isReconciled = false
+  let unmarked: Array<string> = []
+
+  const isHolder = () => performance.now() < usableUntil
+
+  const claim = Effect.suspend(() => {
+    const asked = performance.now()
+    return Effect.map(
+      watch.run([{
+        name: `publisher ${agent}`,
+        text: `insert into ${qualified("publisher")} as p (id, instance, until)
+          values (1, $1, now() + interval '${LEASE_SECONDS} seconds')
+          on conflict (id) do update set instance = excluded.instance, until = excluded.until
+          where p.instance = excluded.instance or p.until < now()
+          returning instance`,
+        values: [instance]
+      }]),
+      ([result]) => {
+        const isMine = result?.rows[0]?.["instance"] === instance
+        if (!isMine) isReconciled = false
+        usableUntil = isMine ? asked + LEASE_USED_MILLIS : 0
+        return isMine
+      }
+    )
+  })
+
+  /**
+   * Moves the cursor up to the first message that the primary knows as unpublished, and tells the primary of those before
+   * it that this file knows better.
+   */
+  const reconcile = Effect.gen(function*() {
+    const [open] = yield* watch.run([{
+      name: `unpublished ${agent}`,
+      text: `select event_id from ${qualified("outbox")} where published_at is null order by seq limit ${LOOK}`
+    }])
+    const ids = (open?.rows ?? []).map((row) => String(row["event_id"]))
+    const position = yield* SqliteReader.attemptRead("outbox", () => {
+      const place = (id: string): number | undefined => {
+        const seq: unknown = Object(statements.ofText("select seq from outbox where event_id = ?").get(id)).seq
+        return typeof seq === "number" ? seq : undefined
+      }
+      const saved = Number(
+        Object(statements.ofText("select coalesce(max(seq), 0) as seq from cursor where source = ?").get(PUBLISHED)).seq
+      )
+      const places = ids.map((id) => [id, place(id)] as const)
+      for (const [id, seq] of places) if (seq !== undefined && seq <= saved) unmarked.push(id)
+      const first = places.find(([, seq]) => seq !== undefined && seq > saved)?.[1]
+      return first === undefined ? core.state.committedSeq : first - 1
+    })
+    yield* Effect.ignore(local.published(position))
+    isReconciled = true
+  })
+
+  const mark = Effect.suspend(() => {
+    const ids = unmarked
+    if (ids.length === 0) return Effect.void
+    unmarked = []
+    return Effect.asVoid(Effect.tapError(
+      watch.run([{
+        name: `mark ${agent}`,
+        text: `update ${qualified("outbox")} set published_at = extract(epoch from now())::bigint * 1000
+          where published_at is null and event_id = any($1)`,
+        values: [ids]
+      }]),
+      () => Effect.sync(() => void unmarked.unshift(...ids))
+    ))
+  })
+
+  const ready = Effect.gen(function*() {
+    if (!isHolder() && !(yield* claim)) return false
+    if (!isReconciled) yield* reconcile
+    return true
+  })
+
+  return {
+    depth: local.depth,
+    pending: (limit) =>
+      Effect.suspend(() => {
+        isWanted = true
+        if (!options.isPrimary()) return local.pending(limit)
+        // The primary is asked and away: whoever it was that published, the next look is at the file alone.
+        return Effect.flatMap(
+          Effect.orElseSucceed(ready, () => false),
+          (may) => may ? local.pending(limit) : Effect.succeed([])
+        )
+      }),
+    published: (seq) =>
+      Effect.zipRight(
+        Effect.sync(() => {
+          const before = Object(
+            statements.ofText("select coalesce(max(seq), 0) as seq from cursor where source = ?").get(PUBLISHED)
+          ).seq
+          for (
+            const row of statements.ofText("select event_id as id from outbox where seq > ? and seq <= ?").all(
+              before,
+              seq
+            )
+          ) unmarked.push(String(Object(row).id))
+        }),
+        Effect.zipRight(
+          local.published(seq),
+          options.isPrimary() ? Effect.ignore(mark) : Effect.void
+        )
+      ),
+    beat: Effect.gen(function*() {
+      if (!isWanted) return
+      if (yield* claim) yield* isReconciled ? mark : Effect.ignore(reconcile)
+      // Who does not publish keeps up with who does, so that little is published twice when it is alone.
+      else {yield* Effect.ignore(Effect.zipRight(
+          reconcile,
+          Effect.sync(() => {
+            isReconciled = false
+          })
+        ))}
+    }),
+    rejoined: () => {
+      usableUntil = 0
+      isReconciled = false
+    }
+  }
+}

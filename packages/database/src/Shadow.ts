@@ -1,0 +1,329 @@
+import type { Envelope } from "@holdfast/contracts/Envelope"
+import { type Head, type LoggedChange, type LoggedMessage, messageOf, type Pulled } from "./Primary.ts"
+import type { Connection } from "./SqliteConnection.ts"
+import type { Statements } from "./SqliteReader.ts"
+import type { OperationRecord } from "./SqliteTransaction.ts"
+import type { Table } from "./Table.ts"
+
+type Image = Readonly<Record<string, unknown>>
+
+/** A row by table and key, as one text. */
+export type RowName = string
+
+/** The name of a row. */
+export const rowName = (table: string, key: string): RowName => `${table} ${key}`
+
+/**
+ * Where the file stands: how far it has followed the primary, and how many processes followed when it last looked.
+ * Undefined for a file that has never met a primary.
+ *
+ * @category models
+ */
+export interface Standing extends Head {
+  readonly replicas: number
+}
+
+/**
+ * An operation that the file has taken while the primary was away, with what it changed.
+ *
+ * @category models
+ */
+export interface BacklogEntry {
+  readonly n: number
+  readonly operation: OperationRecord
+  readonly acceptedAt: number
+  readonly changes: ReadonlyArray<LoggedChange>
+  readonly messages: ReadonlyArray<LoggedMessage>
+}
+
+/**
+ * The file of an agent as the shadow of a primary: what of it belongs to the other side. Works on the writer's connection
+ * and in whatever transaction is open there; throws what the driver throws.
+ *
+ * @category models
+ */
+export interface Shadow {
+  readonly standing: () => Standing | undefined
+  readonly follow: (head: Head, replicas: number) => void
+  /** Tables that an agent or the kernel declares, by name. */
+  readonly tables: ReadonlyMap<string, Table>
+  /** Sets a row to what the primary has; `null` deletes it. */
+  readonly setRow: (table: Table, key: string, image: Image | null) => void
+  readonly getRow: (table: Table, key: string) => Image | undefined
+  /**
+   * Writes what others have committed. Rows for which `isTaken` says so keep what the outage made of them. Answers the rows
+   * that could not be written now, because one of the outage is in their way.
+   */
+  readonly apply: (
+    pulled: Pulled,
+    isTaken: (row: RowName) => boolean
+  ) => { readonly wrote: ReadonlySet<string>; readonly deferred: ReadonlyArray<RowName>; readonly lastSeq: number }
+  readonly insertOperation: (operation: OperationRecord) => void
+  /** Appends the message; answers its place. */
+  readonly insertMessage: (message: LoggedMessage) => number
+  /** The last numbers of change and outbox: what comes after them belongs to the open transaction. */
+  readonly marks: () => { readonly change: number; readonly message: number }
+  readonly appendBacklog: (entry: {
+    readonly operationId: string
+    readonly acceptedAt: number
+    readonly firstChange: number
+    readonly lastChange: number
+    readonly firstMessage: number
+    readonly lastMessage: number
+  }) => void
+  readonly pending: (limit: number) => ReadonlyArray<BacklogEntry>
+  readonly pendingCount: () => number
+  readonly oldestPending: () => number | undefined
+  readonly settle: (ns: ReadonlyArray<number>, status: "merged" | "withheld", at: number) => void
+  readonly count: (table: Table) => number
+  /** The names of all rows of all tables. */
+  readonly allRows: () => ReadonlyArray<RowName>
+  /** Empties all tables, so that they can be filled from the primary. */
+  readonly empty: () => void
+}
+
+const toSqlite = (storage: string, value: unknown): unknown => {
+  if (value === null || value === undefined) return null
+  if (storage === "boolean") return value === true ? 1 : 0
+  return storage === "json" ? JSON.stringify(value) : value
+}
+
+const fromSqlite = (storage: string, value: unknown): unknown => {
+  if (value === null) return null
+  if (storage === "boolean") return value === 1
+  return storage === "json" ? JSON.parse(String(value)) : value
+}
+
+/** Constraints that stand between two rows of one table. */
+const isInTheWay = (thrown: unknown): boolean =>
+  thrown instanceof Error && "code" in thrown && /^SQLITE_CONSTRAINT/.test(String(thrown.code))
+
+/**
+ * The shadow in the file of this connection.
+ *
+ * @category constructors
+ */
+export const make = (
+  connection: Connection,
+  statements: Statements,
+  tables: ReadonlyMap<string, Table>
+): Shadow => {
+  const column = (table: Table, field: string) => `"${table.sqlNames[field] ?? field}"`
+  const storageOf = (table: Table, field: string) => table.columns[field]?.storage ?? "text"
+  const encode = (table: Table, fields: ReadonlyArray<string>, image: Image) =>
+    fields.map((field) => toSqlite(storageOf(table, field), image[field]))
+  const texts = new Map<Table, { readonly upsert: string; readonly remove: string; readonly get: string }>()
+  const textsOf = (table: Table) => {
+    const known = texts.get(table)
+    if (known !== undefined) return known
+    const fields = table.fields.map((field) => column(table, field))
+    const key = table.key.map((field) => column(table, field))
+    const rest = fields.filter((field) => !key.includes(field))
+    const byKey = key.map((field) => `${field} = ?`).join(" and ")
+    const made = {
+      upsert: `insert into "${table.name}" (${fields.join(", ")}) values (${fields.map(() => "?").join(", ")}) ` +
+        `on conflict (${key.join(", ")}) ` +
+        (rest.length === 0
+          ? "do nothing"
+          : `do update set ${rest.map((one) => `${one} = excluded.${one}`).join(", ")}`),
+      remove: `delete from "${table.name}" where ${byKey}`,
+      get: `select ${fields.join(", ")} from "${table.name}" where ${byKey}`
+    }
+    texts.set(table, made)
+    return made
+  }
+  const run = (sql: string, ...parameters: ReadonlyArray<unknown>) => statements.ofText(sql).run(...parameters)
+  const value = (sql: string, ...parameters: ReadonlyArray<unknown>): unknown =>
+    Object.values(Object(statements.ofText(sql).get(...parameters)))[0]
+  const rows = (sql: string, ...parameters: ReadonlyArray<unknown>): ReadonlyArray<Image> =>
+    // Plain objects by column name: none of these statements is raw.
+    statements.ofText(sql).all(...parameters) as ReadonlyArray<Image>
+
+  const keyValues = (table: Table, key: string) => {
+    const image = JSON.parse(key) as Image
+    return encode(table, table.key, image)
+  }
+  const setRow: Shadow["setRow"] = (table, key, image) => {
+    const { remove, upsert } = textsOf(table)
+    if (image === null) run(remove, ...keyValues(table, key))
+    else run(upsert, ...encode(table, table.fields, image))
+  }
+  const insertOperation: Shadow["insertOperation"] = (operation) =>
+    void run(
+      "insert into operation (id, command, write_class, fingerprint, answer, outcome, received_at, expires_at) " +
+        "values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do nothing",
+      operation.id,
+      operation.command,
+      operation.writeClass,
+      operation.fingerprint,
+      operation.answer,
+      operation.outcome,
+      operation.receivedAt,
+      operation.expiresAt
+    )
+  const insertMessage: Shadow["insertMessage"] = ({ envelope, publishedAt }) =>
+    Number(
+      run(
+        "insert into outbox (event_id, type, topic, key, envelope, created_at, published_at) " +
+          "values (?, ?, ?, ?, ?, ?, ?)",
+        envelope.id,
+        envelope.type,
+        envelope.topic,
+        envelope.key,
+        JSON.stringify(envelope),
+        Date.parse(envelope.time),
+        publishedAt
+      ).lastInsertRowid
+    )
+  const marks: Shadow["marks"] = () => ({
+    change: Number(value("select coalesce(max(n), 0) from change")),
+    message: Number(value("select coalesce(max(seq), 0) from outbox"))
+  })
+  /** Messages of unmerged operations that the primary turns out to know are here already. */
+  const isOurs = (envelope: Envelope, isMerging: boolean): boolean =>
+    isMerging && value("select count(*) from outbox where event_id = ?", envelope.id) !== 0
+
+  return {
+    tables,
+    setRow,
+    insertOperation,
+    insertMessage,
+    marks,
+    getRow: (table, key) => {
+      const [row] = rows(textsOf(table).get, ...keyValues(table, key))
+      return row === undefined
+        ? undefined
+        : Object.fromEntries(
+          table.fields.map((field) => [
+            field,
+            fromSqlite(storageOf(table, field), row[table.sqlNames[field] ?? field])
+          ])
+        )
+    },
+    standing: () => {
+      const [row] = rows("select * from shadow where id = 1")
+      return row === undefined ? undefined : {
+        incarnation: String(row["incarnation"]),
+        epoch: 0,
+        head: Number(row["head"]),
+        operationN: Number(row["operation_n"]),
+        outboxSeq: Number(row["outbox_seq"]),
+        changeN: Number(row["change_n"]),
+        replicas: Number(row["replicas"])
+      }
+    },
+    follow: (head, replicas) =>
+      void run(
+        "insert into shadow (id, incarnation, head, operation_n, outbox_seq, change_n, replicas) " +
+          "values (1, ?, ?, ?, ?, ?, ?) on conflict (id) do update set incarnation = excluded.incarnation, " +
+          "head = excluded.head, operation_n = excluded.operation_n, outbox_seq = excluded.outbox_seq, " +
+          "change_n = excluded.change_n, replicas = excluded.replicas",
+        head.incarnation,
+        head.head,
+        head.operationN,
+        head.outboxSeq,
+        head.changeN,
+        replicas
+      ),
+    apply: ({ changes, messages, operations }, isTaken) => {
+      const wrote = new Set<string>()
+      const deferred: Array<RowName> = []
+      let lastSeq = 0
+      for (const operation of operations) insertOperation(operation)
+      for (const change of changes) {
+        const table = tables.get(change.table)
+        const name = rowName(change.table, change.key)
+        // A table that this version does not know belongs to a newer one, which has filled its own file.
+        if (table === undefined || isTaken(name)) continue
+        wrote.add(table.name)
+        try {
+          setRow(table, change.key, change.after)
+        } catch (thrown) {
+          if (!isInTheWay(thrown)) throw thrown
+          deferred.push(name)
+        }
+      }
+      const isMerging = Number(value("select count(*) from backlog where status = 'pending'")) > 0
+      for (const message of messages) {
+        if (isOurs(message.envelope, isMerging)) continue
+        lastSeq = insertMessage(message)
+        wrote.add("outbox")
+      }
+      return { wrote, deferred, lastSeq }
+    },
+    appendBacklog: (entry) =>
+      void run(
+        "insert into backlog (operation_id, accepted_at, first_change, last_change, first_message, last_message, status) " +
+          "values (?, ?, ?, ?, ?, ?, 'pending') on conflict (operation_id) do nothing",
+        entry.operationId,
+        entry.acceptedAt,
+        entry.firstChange,
+        entry.lastChange,
+        entry.firstMessage,
+        entry.lastMessage
+      ),
+    pending: (limit) =>
+      rows("select * from backlog where status = 'pending' order by n limit ?", limit).map((entry): BacklogEntry => {
+        const id = String(entry["operation_id"])
+        const [operation] = rows("select * from operation where id = ?", id)
+        return {
+          n: Number(entry["n"]),
+          acceptedAt: Number(entry["accepted_at"]),
+          operation: {
+            id,
+            command: String(operation?.["command"]),
+            writeClass: String(operation?.["write_class"]),
+            fingerprint: String(operation?.["fingerprint"]),
+            answer: String(operation?.["answer"]),
+            outcome: operation?.["outcome"] === "refused" ? "refused" : "done",
+            receivedAt: Number(operation?.["received_at"]),
+            expiresAt: Number(operation?.["expires_at"])
+          },
+          changes: rows(
+            "select * from change where n between ? and ? and operation_id = ? order by n",
+            entry["first_change"],
+            entry["last_change"],
+            id
+          ).map((change) => ({
+            operationId: id,
+            table: String(change["table_name"]),
+            key: String(change["row_key"]),
+            before: change["before"] === null ? null : JSON.parse(String(change["before"])) as Image,
+            after: change["after"] === null ? null : JSON.parse(String(change["after"])) as Image
+          })),
+          messages: rows(
+            "select envelope, case when seq <= (select coalesce(max(seq), 0) from cursor where source = 'published') " +
+              "then created_at end as published_at from outbox where seq between ? and ? order by seq",
+            entry["first_message"],
+            entry["last_message"]
+          ).map(messageOf)
+        }
+      }),
+    pendingCount: () => Number(value("select count(*) from backlog where status = 'pending'")),
+    oldestPending: () => {
+      const oldest = value("select min(accepted_at) from backlog where status = 'pending'")
+      return typeof oldest === "number" ? oldest : undefined
+    },
+    settle: (ns, status, at) => {
+      for (const n of ns) run("update backlog set status = ?, merged_at = ? where n = ?", status, at, n)
+    },
+    count: (table) => Number(value(`select count(*) from "${table.name}"`)),
+    allRows: () =>
+      [...tables.values()].flatMap((table) =>
+        rows(`select ${table.key.map((field) => column(table, field)).join(", ")} from "${table.name}"`).map((row) =>
+          rowName(
+            table.name,
+            JSON.stringify(Object.fromEntries(table.key.map((field) => [
+              field,
+              fromSqlite(storageOf(table, field), row[table.sqlNames[field] ?? field])
+            ])))
+          )
+        )
+      ),
+    empty: () => {
+      connection.pragma("defer_foreign_keys = ON")
+      for (const table of tables.values()) connection.exec(`delete from "${table.name}"`)
+      connection.exec("delete from operation; delete from change; delete from outbox")
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import { Database, type DatabaseShape } from "@holdfast/database/Database"
+import * as PostgresConnection from "@holdfast/database/PostgresConnection"
+import * as PostgresWatch from "@holdfast/database/PostgresWatch"
+import * as Replicated from "@holdfast/database/Replicated"
+import type * as PostgresServer from "@holdfast/testing/PostgresServer"
+import { Context, Effect, Layer, Redacted, type Scope } from "effect"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Accounts, Entries, migrations } from "./Bank.ts"
+
+/** A folder that goes with the scope. */
+export const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "holdfast-outage-"))),
+  (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+)
+
+/** A process's store of the bank. */
+export const open = (options: {
+  readonly url: string
+  readonly directory: string
+  readonly instance?: string
+  readonly fallback?: "allowed" | "forbidden"
+  readonly maxBacklog?: number
+}): Effect.Effect<DatabaseShape & { readonly primary: NonNullable<DatabaseShape["primary"]> }, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const postgres = { url: Redacted.make(options.url) }
+    const watch = yield* PostgresWatch.make(postgres)
+    const context = yield* Effect.orDie(Layer.build(Replicated.layer({
+      agent: "bank",
+      directory: options.directory,
+      migrations,
+      tables: [Accounts, Entries],
+      postgres,
+      watch,
+      instance: options.instance ?? "one",
+      fallback: options.fallback ?? "allowed",
+      ...(options.maxBacklog === undefined ? {} : { maxBacklog: options.maxBacklog })
+    })))
+    const database = Context.get(context, Database)
+    const { primary } = database
+    if (primary === undefined) return yield* Effect.dieMessage("no primary")
+    yield* Replicated.attached(primary, "10 seconds")
+    return { ...database, stats: database.stats, primary }
+  })
+
+/** Real time. */
+export const pause = (millis: number) => Effect.promise(() => new Promise((resolve) => setTimeout(resolve, millis)))
+
+/** Looks until it holds; the test's own time-out ends a look in vain. */
+export const until = (holds: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => holds() ? Effect.void : Effect.zipRight(pause(5), until(holds)))
+
+/** Until the store works with its primary, or without it. */
+export const untilMode = (
+  { primary }: { readonly primary: NonNullable<DatabaseShape["primary"]> },
+  mode: "primary" | "alone"
+) => until(() => primary.mode() === mode && (mode === "alone" || primary.dependency.current().status === "up"))
+
+/** What Postgres itself says. */
+export const ask = (url: string, text: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const session = yield* Effect.acquireRelease(
+      PostgresConnection.connect({ url: Redacted.make(url) }, "test", "bank"),
+      (made) => Effect.sync(() => made.destroy("done"))
+    )
+    const [result] = yield* session.run([{ text }], 5_000)
+    return result?.rows ?? []
+  }))
+
+export type Server = PostgresServer.PostgresServer
