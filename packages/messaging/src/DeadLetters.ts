@@ -8,6 +8,8 @@ import * as Transaction from "@holdfast/database/Transaction"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as DeadLetterRecord from "./DeadLetterRecord.ts"
+import * as Topics from "./Topics.ts"
 import type { Failed } from "./Verdict.ts"
 
 /**
@@ -231,7 +233,7 @@ export const write = (
         status: buried ? "open" : "parked",
         settledBy: null
       })
-      if (buried) yield* announce(agent, envelope, reason.code)
+      if (buried) yield* announce(agent, { envelope, errorCode: reason.code, errorMessage: reason.detail, attempts: 1 })
     }
   })
 
@@ -258,7 +260,14 @@ export const again = (
       nextAt: status === "parked" && wait !== undefined ? now + wait : null,
       status
     }))
-    if (before.status === "parked" && status === "open") yield* announce(agent, envelopeOf(letter), reason.code)
+    if (before.status === "parked" && status === "open") {
+      yield* announce(agent, {
+        envelope: envelopeOf(letter),
+        errorCode: reason.code,
+        errorMessage: reason.detail,
+        attempts: letter.attempts
+      })
+    }
   })
 
 /**
@@ -280,8 +289,16 @@ export const envelopeOf = (letter: DeadLetter): Envelope =>
   // Written by `write` above; the column's type is open because the kernel does not know messages.
   letter.envelope as Envelope
 
-const announce = (agent: string, envelope: Envelope, error: string) =>
-  // A dead letter about a dead letter would never end.
-  envelope.type === DeadLettered.type
+/** A dead letter about a dead letter, or about a copy of one, would never end. */
+const announce = (agent: string, letter: DeadLetterRecord.DeadLetterNotice) =>
+  letter.envelope.type === DeadLettered.type || Topics.isDeadLetters(letter.envelope.topic)
     ? Effect.void
-    : Transaction.emit(DeadLettered, { agent, topic: envelope.topic, eventId: envelope.id, error })
+    : Effect.zipRight(
+      Transaction.emit(DeadLettered, {
+        agent,
+        topic: letter.envelope.topic,
+        eventId: letter.envelope.id,
+        error: letter.errorCode
+      }),
+      Transaction.emit(DeadLetterRecord.notice(agent), letter)
+    )

@@ -188,6 +188,7 @@ const make: Effect.Effect<EventBusShape> = Effect.sync(() => {
 
   return {
     broker: undefined,
+    publishing: () => [],
     join: (member) => Effect.asVoid(Effect.acquireRelease(enter(member), leave)),
     lanes: () =>
       [...lanes].map(({ consumer, source, state }) => {

@@ -33,13 +33,28 @@ export interface Lane {
   readonly consumer: string
   /** Where the messages come from: an agent's name, or a partition of a broker. */
   readonly source: string
-  /** All of the source's messages up to this one are settled. */
+  /** All of the source's messages up to this one are settled; of a partition: all in front of this one. */
   readonly position: number
   /** Messages behind the position, those of other topics included. */
   readonly lag: number
   /** A dependency is away: deliveries are tried again with growing pauses. */
   readonly paused: boolean
   /** Why the last delivery failed, until one succeeds. */
+  readonly lastError: string | undefined
+}
+
+/**
+ * How far an agent's messages have come on their way to a broker.
+ *
+ * @category models
+ */
+export interface Publishing {
+  readonly agent: string
+  /** The broker has acknowledged all messages up to this one; `undefined` until this process has published one. */
+  readonly position: number | undefined
+  /** Committed messages that are not acknowledged, as far as this process knows. */
+  readonly pending: number
+  /** Why the broker has not taken the last batch, until it takes one. */
   readonly lastError: string | undefined
 }
 
@@ -54,6 +69,8 @@ export interface EventBusShape {
   readonly join: (member: Member) => Effect.Effect<void, never, Scope.Scope>
   /** All lanes of this process, as of now. */
   readonly lanes: () => ReadonlyArray<Lane>
+  /** The way of each agent of this process to the broker; empty without one. */
+  readonly publishing: () => ReadonlyArray<Publishing>
   /** The broker, watched: `up` only while messages can be published and every member's consumer lives. None without one. */
   readonly broker: Dependency | undefined
 }

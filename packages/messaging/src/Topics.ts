@@ -23,6 +23,11 @@ const deleting = (name: string, partitions: number, retention: Duration.Duration
 /** Dead letters of a consumer. */
 export const deadLetters = (agent: string): string => `ecom.${agent}.dlq.v1`
 
+/** Whether dead letters lie there. */
+export const isDeadLetters = (topic: string): boolean => /^ecom\..+\.dlq\.v1$/.test(topic)
+
+const system = deleting("ecom.system.events.v1", 3, "7 days")
+
 const compacted: ReadonlyArray<readonly [agent: string, name: string]> = [
   ["product", "ecom.product.state.v1"],
   ["inventory", "ecom.inventory.stock.v1"],
@@ -46,5 +51,18 @@ export const declared = (agents: ReadonlyArray<string>): ReadonlyArray<Topic> =>
     cleanup: "compact",
     retentionMillis: undefined
   })),
-  deleting("ecom.system.events.v1", 3, "7 days")
+  system
 ]
+
+/**
+ * The topic of this name as it is declared.
+ *
+ * @category queries
+ */
+export const find = (name: string): Topic | undefined => {
+  const [, agent = ""] = /^ecom\.([a-z0-9-]+)\.[a-z]+\.v1$/.exec(name) ?? []
+  // `system` is no agent, and has no topics but this one.
+  return agent === "system"
+    ? [system].find((topic) => topic.name === name)
+    : declared([agent]).find((topic) => topic.name === name)
+}

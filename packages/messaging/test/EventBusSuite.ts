@@ -65,7 +65,8 @@ export const suite = (name: string, bus: Layer.Layer<EventBus>) => {
         yield* Scope.close(scope, Exit.void)
         const again = yield* enter("shop", directory)
         yield* tell(again.database, [good("a", 1)])
-        assert.deepStrictEqual(yield* untilHeard(ledger.database, 3), ["a0", "b0", "a1"])
+        const all = yield* untilHeard(ledger.database, 3)
+        assert.deepStrictEqual([ofKey(all, "a"), ofKey(all, "b")], [["a0", "a1"], ["b0"]])
       }))
 
     test("the message after one that was undone, which has its place in the log, is heard", (directory) =>
@@ -140,11 +141,11 @@ export const suite = (name: string, bus: Layer.Layer<EventBus>) => {
         const lane = Effect.sync(() => lanes().find((one) => one.consumer === "ledger" && one.lag > 0))
         ledger.faults.mode = "away"
         yield* tell(shop.database, Array.from({ length: 50 }, (_, n) => good("a", n)))
+        // What came after the pause is counted too, sooner or later.
         const paused = yield* Effect.repeat(Effect.zipLeft(lane, Effect.sleep("10 millis")), {
-          until: (found) => found?.paused === true
+          until: (found) => found?.paused === true && found.lag >= 50
         })
         assert.include(paused?.lastError ?? "", "away")
-        assert.isAtLeast(paused?.lag ?? 0, 50)
         ledger.faults.mode = "none"
         assert.deepStrictEqual(yield* untilHeard(ledger.database, 50), numbered("a", 50))
         assert.deepStrictEqual(yield* ledger.database.read(DeadLetters.list({ limit: 10 })), [])

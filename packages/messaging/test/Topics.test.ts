@@ -19,3 +19,10 @@ it("one agent has its own topics and the system's", () => {
     { name: "ecom.system.events.v1", partitions: 3, cleanup: "delete", retentionMillis: 7 * day }
   ])
 })
+
+it("a topic is found by its name, whoever its agent is", () => {
+  for (const topic of Topics.declared(["shop", ...agents])) assert.deepStrictEqual(Topics.find(topic.name), topic)
+  for (const name of ["ecom.system.commands.v1", "ecom.shop.events.v2", "ecom.shop.state.v1", "shop", ""]) {
+    assert.isUndefined(Topics.find(name), name)
+  }
+})

@@ -1,0 +1,170 @@
+import type { DatabaseShape } from "@holdfast/database/Database"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import KafkaJS from "kafkajs"
+import type { Publishing } from "../EventBus.ts"
+import * as KafkaConfig from "../KafkaConfig.ts"
+import * as Topics from "../Topics.ts"
+import { retry } from "./KafkaClient.ts"
+import * as KafkaRecord from "./KafkaRecord.ts"
+import * as KafkaSession from "./KafkaSession.ts"
+import type { KafkaTopics } from "./KafkaTopics.ts"
+import type { KafkaWatch } from "./KafkaWatch.ts"
+
+/** Messages in one request at most, and bytes: those of one partition must fit into the broker's limit of 1 MiB. */
+const BATCH = 256
+const BATCH_BYTES = 512 * 1024
+
+/** The broker acknowledges when every replica that is in sync has it. */
+const ALL_IN_SYNC = -1
+
+/**
+ * Publishes what one agent commits.
+ *
+ * @category models
+ */
+export interface KafkaRelay {
+  /** Publishes until `finish` has been called and nothing is left, or publishing fails then. */
+  readonly run: Effect.Effect<void>
+  readonly finish: () => void
+  readonly publishing: () => Publishing
+}
+
+/**
+ * The relay of a store's outbox.
+ *
+ * Order per key holds whatever fails. A batch is sent again, the same, until the broker has acknowledged all of it; only
+ * then the next one is looked for. So before a message is sent for the first time, every earlier one is in its partition.
+ * What becomes of an attempt that was given up is unknown: it may land now, later or never, and cannot be taken back.
+ * Landing late, behind newer messages, it adds only messages that the partition has already, further ahead; consumers have
+ * settled those under their ids and recognise them. The first occurrences of the messages stand in the order of the outbox,
+ * and effects follow first occurrences. The same holds for two processes of an agent of which one has lost the outbox
+ * and does not know it yet: both publish stretches of one order that begin at or before what was acknowledged.
+ *
+ * Late arrivals are kept few all the same. An attempt that failed or was given up loses its sockets at once (see
+ * `KafkaSession`): what of it has not left never will. The next attempt has to be answered on a new connection before it
+ * sends anything, so that a stalled broker finds one copy of the batch when it wakes, and not one for each attempt.
+ *
+ * @category constructors
+ */
+export const make = (
+  config: KafkaConfig.KafkaConfig,
+  database: DatabaseShape,
+  topics: KafkaTopics,
+  watch: KafkaWatch
+): Effect.Effect<KafkaRelay, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { agent, outbox, relay } = database
+    const { timing } = config
+    const producer = yield* KafkaSession.make(
+      config,
+      (kafka) =>
+        kafka.producer({
+          // An idempotent one loses messages: after an attempt that timed out, kafkajs numbers the next batch like the one
+          // that may have landed, and the broker takes it for a repetition, acknowledges it and drops it.
+          idempotent: false,
+          allowAutoTopicCreation: false,
+          createPartitioner: KafkaJS.Partitioners.DefaultPartitioner,
+          retry: retry.once
+        }),
+      watch.look
+    )
+    const wake = Effect.unsafeMakeLatch(true)
+    let finishing = false
+    let prepared = false
+    let position: number | undefined
+    let lastError: string | undefined
+    let failures = 0
+
+    const succeeded = Effect.suspend(() => {
+      failures = 0
+      if (lastError === undefined) return Effect.void
+      lastError = undefined
+      watch.look()
+      return Effect.logInfo(`${agent} publishes again`)
+    })
+
+    const failed = (cause: Cause.Cause<{ readonly message: string }>) =>
+      Effect.gen(function*() {
+        const error = Cause.squash(cause)
+        const first = lastError === undefined
+        lastError = error instanceof Error ? error.message : String(error)
+        watch.lost(lastError)
+        topics.forget()
+        if (first) yield* Effect.logWarning(`${agent} cannot publish its messages and tries on: ${lastError}`)
+        yield* watch.pause(++failures)
+      })
+
+    /** Repeats it until it succeeds; when the agent is about to leave, a failure is the end. */
+    const insistently = <A, E extends { readonly message: string }>(self: Effect.Effect<A, E>) =>
+      Effect.gen(function*() {
+        for (;;) {
+          const exit = yield* Effect.exit(self)
+          if (Exit.isSuccess(exit)) {
+            yield* succeeded
+            return true
+          }
+          yield* failed(exit.cause)
+          if (finishing) return false
+        }
+      })
+
+    /** Publishes the oldest messages. Answers whether there may be more. */
+    const publish = Effect.gen(function*() {
+      const pending = yield* relay.pending(BATCH)
+      const batch = KafkaRecord.batchOf(pending.map(({ envelope }) => envelope), config.prefix, BATCH_BYTES)
+      const last = pending[batch.taken - 1]
+      if (last === undefined) return false
+      const send = producer.use("publish", timing.send, (kafka) =>
+        kafka.sendBatch({
+          acks: ALL_IN_SYNC,
+          timeout: KafkaConfig.millis(config, "request"),
+          topicMessages: batch.topicMessages
+        }))
+      const acknowledged = yield* insistently(Effect.zipRight(topics.ensure(batch.topics), send))
+      if (!acknowledged) return false
+      position = Math.max(position ?? 0, last.seq)
+      yield* relay.published(last.seq)
+      return batch.taken < pending.length || pending.length === BATCH
+    })
+
+    /** The store fails, or there is a bug: neither may end the relay, it would be silent. */
+    const stumbled = (cause: Cause.Cause<{ readonly message: string }>) =>
+      Effect.gen(function*() {
+        yield* Effect.logWarning(`${agent} cannot read what it has to publish and tries on`, cause)
+        yield* watch.pause(++failures)
+        return !finishing
+      })
+
+    const run = Effect.gen(function*() {
+      prepared = yield* insistently(topics.ensure(Topics.declared([agent]).map(({ name }) => name)))
+      for (;;) {
+        wake.unsafeClose()
+        const more = yield* Effect.catchAllCause(publish, stumbled)
+        if (more) continue
+        if (finishing) return
+        yield* Effect.timeoutOption(wake.await, timing.poll)
+      }
+    })
+
+    const subscribed = Effect.acquireRelease(
+      Effect.sync(() => outbox.onAppend(() => wake.unsafeOpen())),
+      (stop) => Effect.sync(stop)
+    )
+
+    return {
+      run: Effect.scoped(Effect.zipRight(subscribed, run)),
+      finish: () => {
+        finishing = true
+        wake.unsafeOpen()
+      },
+      publishing: () => ({
+        agent,
+        position,
+        pending: relay.depth(),
+        lastError: lastError ?? (prepared ? undefined : "its topics have not been looked at yet")
+      })
+    }
+  })

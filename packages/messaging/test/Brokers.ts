@@ -1,0 +1,28 @@
+import * as KafkaConfig from "@holdfast/messaging/KafkaConfig"
+import { randomBytes } from "node:crypto"
+
+/** Short enough for tests to wait for, long enough for a busy machine. */
+export const timing: Partial<KafkaConfig.Timing> = {
+  connect: "1 second",
+  request: "2 seconds",
+  send: "2 seconds",
+  probe: "1 second",
+  probeEvery: "200 millis",
+  session: "3 seconds",
+  heartbeat: "300 millis",
+  rebalance: "4 seconds",
+  fetchWait: "50 millis",
+  silence: "2 seconds",
+  stop: "2 seconds",
+  measureEvery: "100 millis"
+}
+
+/** A part of the cluster that is the test's own. */
+export const ownPrefix = () => `test${randomBytes(6).toString("hex")}.`
+
+/** A bus that no other test hears. */
+export const configOf = (
+  brokers: ReadonlyArray<string>,
+  prefix = ownPrefix(),
+  overrides: Partial<KafkaConfig.Timing> = {}
+): KafkaConfig.KafkaConfig => KafkaConfig.make({ brokers, prefix, timing: { ...timing, ...overrides } })
