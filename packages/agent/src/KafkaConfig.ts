@@ -45,6 +45,13 @@ const brokersOf = (text: string): NonEmptyReadonlyArray<string> | undefined => {
 
 const names = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] as const
 
+/**
+ * Every variable that says something of it.
+ *
+ * @category constants
+ */
+export const variables = ["KAFKA_BROKERS", "KAFKA_SSL", "KAFKA_CA_FILE", ...names, "KAFKA_SASL_PASSWORD_FILE"] as const
+
 const sasl: Config.Config<Sasl | undefined> = Config.mapOrFail(
   Config.all([
     Variable.make<Sasl["mechanism"] | undefined>({
@@ -81,12 +88,7 @@ const sasl: Config.Config<Sasl | undefined> = Config.mapOrFail(
  */
 export const config: Config.Config<Option.Option<KafkaConfig>> = Config.mapOrFail(
   Config.all({
-    alone: Variable.needs("KAFKA_BROKERS", [
-      "KAFKA_SSL",
-      "KAFKA_CA_FILE",
-      ...names,
-      "KAFKA_SASL_PASSWORD_FILE"
-    ]),
+    alone: Variable.needs(variables),
     brokers: Variable.make<NonEmptyReadonlyArray<string> | undefined>({
       name: "KAFKA_BROKERS",
       fallback: undefined,

@@ -25,6 +25,19 @@ export interface PostgresConfig {
   readonly poolSize: number
 }
 
+/**
+ * Every variable that says something of it.
+ *
+ * @category constants
+ */
+export const variables = [
+  "DATABASE_URL",
+  "DATABASE_PASSWORD",
+  "DATABASE_PASSWORD_FILE",
+  "DATABASE_CA_FILE",
+  "DATABASE_POOL_SIZE"
+] as const
+
 const EXAMPLE = "postgres://holdfast@127.0.0.1:5432/holdfast"
 
 const invalid = (problem: string) =>
@@ -56,12 +69,7 @@ const sslOf = (mode: string | undefined, ca: Option.Option<string>): Either.Eith
  */
 export const config: Config.Config<Option.Option<PostgresConfig>> = Config.mapOrFail(
   Config.all({
-    alone: Variable.needs("DATABASE_URL", [
-      "DATABASE_PASSWORD",
-      "DATABASE_PASSWORD_FILE",
-      "DATABASE_CA_FILE",
-      "DATABASE_POOL_SIZE"
-    ]),
+    alone: Variable.needs(variables),
     text: Variable.given("DATABASE_URL"),
     password: Variable.secret("DATABASE_PASSWORD"),
     ca: Tls.caFile("DATABASE_CA_FILE"),

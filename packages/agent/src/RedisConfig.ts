@@ -25,6 +25,13 @@ export interface RedisConfig {
   readonly tls: false | Tls.Tls
 }
 
+/**
+ * Every variable that says something of it.
+ *
+ * @category constants
+ */
+export const variables = ["REDIS_URL", "REDIS_PASSWORD", "REDIS_PASSWORD_FILE", "REDIS_CA_FILE"] as const
+
 const invalid = (problem: string) =>
   Either.left(Variable.fault(
     "REDIS_URL",
@@ -38,7 +45,7 @@ const invalid = (problem: string) =>
  */
 export const config: Config.Config<Option.Option<RedisConfig>> = Config.mapOrFail(
   Config.all({
-    alone: Variable.needs("REDIS_URL", ["REDIS_PASSWORD", "REDIS_PASSWORD_FILE", "REDIS_CA_FILE"]),
+    alone: Variable.needs(variables),
     text: Variable.given("REDIS_URL"),
     password: Variable.secret("REDIS_PASSWORD"),
     ca: Tls.caFile("REDIS_CA_FILE")

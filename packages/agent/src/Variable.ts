@@ -155,11 +155,12 @@ export const boolean = (text: string): boolean | undefined =>
   text === "true" ? true : text === "false" ? false : undefined
 
 /**
- * Refuses what belongs to a server that is not configured: who sets it believes that the server is used.
+ * Refuses what says something of a server that the first variable does not name: who sets it believes that the server is
+ * used.
  *
  * @category combining
  */
-export const needs = (server: string, companions: ReadonlyArray<string>): Config.Config<void> =>
+export const needs = ([server, ...companions]: readonly [string, ...ReadonlyArray<string>]): Config.Config<void> =>
   Config.mapOrFail(
     Config.all([given(server), Config.all(companions.map((name) => Config.map(given(name), Option.map(() => name))))]),
     ([main, set]) => {

@@ -5,6 +5,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as DeadLettersCommand from "./DeadLettersCommand.ts"
+import * as DoctorCommand from "./DoctorCommand.ts"
 import * as HealthCommand from "./HealthCommand.ts"
 import * as ReplayCommand from "./ReplayCommand.ts"
 import * as SagasCommand from "./SagasCommand.ts"
@@ -18,6 +19,7 @@ const holdfast = Command.make("holdfast").pipe(
   ),
   Command.withSubcommands([
     StartCommand.command,
+    DoctorCommand.command,
     HealthCommand.command,
     ReplayCommand.command,
     VerifyCommand.command,
