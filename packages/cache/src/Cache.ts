@@ -45,6 +45,7 @@ export const kind = <A, I>(
  */
 export interface Store {
   readonly read: (key: string) => Effect.Effect<string | undefined>
+  /** May end before the text is there; what this process asks for or removes afterwards comes after it. */
   readonly write: (key: string, text: string, ttlMillis: number) => Effect.Effect<void>
   readonly remove: (key: string) => Effect.Effect<void>
 }
@@ -82,7 +83,8 @@ interface Flight<A, E> {
 }
 
 /**
- * A cache over a store. Loads are shared within the process, not between processes.
+ * A cache over a store. Loads are shared, and those that were overtaken noticed, within the process: where processes share
+ * a store, one may cache what it loaded while another changed it, for the kind's time to live.
  *
  * @category constructors
  */

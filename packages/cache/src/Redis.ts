@@ -200,11 +200,17 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
         // What was changed last is to arrive; each change ends in time.
         Effect.zipRight(Effect.suspend(() => Fiber.awaitAll(changes)), Effect.sync(() => client.disconnect()))
     )
+    /** It may be cut off without knowing: a new connection finds out sooner. */
+    const giveUp = () => {
+      if (client.status !== "ready" || !client.stream.writable) return
+      connectionFault = SILENT
+      client.disconnect(true)
+    }
     const ping = Effect.suspend(() => {
       // It has given up for good; nobody else would begin anew.
       if (client.status === "end") client.connect().catch(() => {})
       return Effect.asVoid(Effect.tryPromise({ try: () => client.ping(), catch: classify }))
-    })
+    }).pipe(Effect.tapError((failure) => Effect.sync(() => isSilence(failure) && giveUp())))
     const dependency: Dependency.Dependency = yield* Dependency.make({
       name: "redis",
       probe: ping,
@@ -220,11 +226,10 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
 
     const lose = (failure: RedisFailure) => {
       dependency.unsafeLost(failure.message)
-      // It may be cut off without knowing: a new connection finds out sooner.
-      if (isSilence(failure) && client.status === "ready") client.disconnect(true)
+      if (isSilence(failure)) giveUp()
     }
     client.on("error", (error: Error) => {
-      connectionFault = error.message === COMMAND_TIMED_OUT ? "it does not answer" : faultOf(error)
+      connectionFault = error.message === COMMAND_TIMED_OUT ? SILENT : faultOf(error)
       dependency.unsafeLost(unconnected())
     })
     client.on("close", () => dependency.unsafeLost(`${address} has closed the connection`))
@@ -233,7 +238,7 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
       dependency.unsafeProbe()
     })
 
-    /** Runs the command; a failure that `isLoss` makes Redis away, unless it has come back since. */
+    /** Runs the command; a failure that `isLoss` makes Redis away. */
     const run = <A>(
       command: (connection: Connection) => Promise<A>,
       isLoss: (failure: RedisFailure) => boolean
@@ -241,16 +246,14 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
       Effect.suspend(() => {
         const { lastError, status } = dependency.current()
         if (status === "away") return new RedisUnavailable({ reason: "away", detail: lastError ?? unconnected() })
-        const begun = returns
         return Effect.tapError(policy.promise(() => command(client)), (failure) =>
-          Effect.sync(() => {
-            if (begun === returns && isLoss(failure)) lose(failure)
-          }))
+          Effect.sync(() => isLoss(failure) && lose(failure)))
       })
 
     return {
       dependency,
-      use: (command) => run(command, isEvidence),
+      use: (command) =>
+        run(command, isEvidence),
       change: (command) =>
         Effect.sync(() => {
           const work = Effect.locally(run(command, () => true), Deadline.current, Infinity)
@@ -273,7 +276,10 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
     }
   })
 
+/** What ioredis says when its time-out is over. */
 const COMMAND_TIMED_OUT = "Command timed out"
+
+const SILENT = "it does not answer"
 
 const optionsOf = (config: Config, random: () => number): RedisOptions => ({
   host: config.host,
@@ -290,7 +296,8 @@ const optionsOf = (config: Config, random: () => number): RedisOptions => ({
   commandTimeout: commandMillis,
   disconnectTimeout: disconnectMillis,
   enableOfflineQueue: false,
-  maxRetriesPerRequest: 1,
+  // None is sent again; and only so is each rejected as soon as its connection is gone.
+  maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,
   retryStrategy: (attempts) => RetryPolicy.delay(pace, attempts, 0, random())
 })

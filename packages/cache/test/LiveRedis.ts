@@ -1,6 +1,5 @@
 import * as Redis from "@holdfast/cache/Redis"
 import type { Dependency } from "@holdfast/resilience/Dependency"
-import * as RedisServer from "@holdfast/testing/RedisServer"
 import { Data, Effect, Layer, Stream } from "effect"
 import { Redis as Client } from "ioredis"
 import { randomUUID } from "node:crypto"
@@ -37,11 +36,15 @@ export const becomes = (status: Dependency["current"] extends () => { readonly s
 /** Keys that no other test has. */
 export const ownPrefix = () => `test:${randomUUID()}:`
 
-/** Something on a connection to Redis of its own, once that is up. */
-export const on = (address: Address, keyPrefix: string = ownPrefix()) =>
-  Layer.provideMerge(Layer.effectDiscard(becomes("up")), Redis.Redis.layer({ ...address, keyPrefix }))
+/** What uses Redis, on a connection of its own, once Redis is up for it. */
+export const onceUp = <A, E>(layer: Layer.Layer<A, E, Redis.Redis>, address: Address, keyPrefix = ownPrefix()) =>
+  Layer.effectDiscard(becomes("up")).pipe(
+    Layer.provideMerge(layer),
+    Layer.provideMerge(Redis.Redis.layer({ ...address, keyPrefix }))
+  )
 
-export const server = RedisServer.start()
+/** A connection to Redis, once it is up. */
+export const on = (address: Address, keyPrefix = ownPrefix()) => onceUp(Layer.empty, address, keyPrefix)
 
 /** A command on a connection beside those that are tested. */
 export const tell = (address: Address, command: string, ...args: ReadonlyArray<string>) =>
