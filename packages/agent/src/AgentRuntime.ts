@@ -190,7 +190,7 @@ export const make = (
           ...agent.jobs,
           ...agent.parts.flatMap((part) => part.jobs),
           countWaiting(status),
-          Housekeeping.job(agent.name, bus.lanes)
+          Housekeeping.job(agent.name, bus)
         ])
         status.jobs = jobs.stats
       })

@@ -1,7 +1,8 @@
 import { Database } from "@holdfast/database/Database"
+import { PUBLISHED } from "@holdfast/database/SqliteRelay"
 import { Changes, Cursors, DeadLetters, Operations, Outbox } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
-import type { Lane } from "@holdfast/messaging/EventBus"
+import type { EventBusShape, Lane } from "@holdfast/messaging/EventBus"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Job from "./Job.ts"
@@ -43,19 +44,25 @@ const remember = (heard: ReadonlyArray<Lane>) =>
     )
   }, { discard: true })
 
+/** How far every consumer there ever was has settled. */
+const heardByAll = (heard: ReadonlyArray<Lane>) =>
+  Effect.zipRight(
+    remember(heard),
+    Transaction.query("select coalesce(min(seq), 0) as settled from cursor where source like ?", [`${HEARD_BY}%`])
+  )
+
+/** How far a broker has acknowledged: from there on, keeping them is its business. */
+const published = Transaction.query("select coalesce(max(seq), 0) as settled from cursor where source = ?", [PUBLISHED])
+
 /**
- * Messages that every consumer there ever was has settled. The last one stays: SQLite would give its number again, and
- * consumers who have heard it would not hear the next.
+ * Messages that are `settled`. The last one of all stays: SQLite would give its number again, and whoever has dealt with it
+ * would not deal with the next.
  */
-const publishedMessages = (heard: ReadonlyArray<Lane>) =>
+const settledMessages = (settled: ReturnType<typeof heardByAll> | typeof published) =>
   Effect.gen(function*() {
-    yield* remember(heard)
-    const [known] = yield* Transaction.query(
-      "select min(settled) as settled from (select coalesce(max(seq), 0) - 1 as settled from outbox " +
-        "union all select coalesce(min(seq), 0) from cursor where source like ?)",
-      [`${HEARD_BY}%`]
-    )
-    const settledUpTo = Number(known?.["settled"])
+    const [known] = yield* settled
+    const [last] = yield* Transaction.query("select coalesce(max(seq), 0) as seq from outbox")
+    const settledUpTo = Math.min(Number(known?.["settled"]), Number(last?.["seq"]) - 1)
     const now = yield* Transaction.now
     const rows = yield* Transaction.select(Outbox, {
       where: [["seq", "<=", settledUpTo], ["createdAt", "<", now - OUTBOX_DAYS * DAY]],
@@ -98,17 +105,19 @@ const orphanedChanges = (after: number) =>
  *
  * @category jobs
  */
-export const job = (agent: string, lanes: () => ReadonlyArray<Lane>): Job.Job<Database> => {
+export const job = (agent: string, bus: Pick<EventBusShape, "lanes" | "broker">): Job.Job<Database> => {
   let changesFrom = 0
   return Job.worker(
     "housekeeping",
     { every: "1 minute" },
     Effect.gen(function*() {
       const database = yield* Database
-      const heard = lanes().filter((lane) => lane.source === agent)
+      const settled = bus.broker === undefined
+        ? heardByAll(bus.lanes().filter((lane) => lane.source === agent))
+        : published
       // Each step ends when a chunk is not full: nothing is left.
       while ((yield* database.housekeep("operations", expiredOperations)) === CHUNK) yield* Effect.yieldNow()
-      while ((yield* database.housekeep("outbox", publishedMessages(heard))) === CHUNK) yield* Effect.yieldNow()
+      while ((yield* database.housekeep("outbox", settledMessages(settled))) === CHUNK) yield* Effect.yieldNow()
       yield* database.housekeep("dead letters", settledDeadLetters)
       changesFrom = yield* database.housekeep("changes", orphanedChanges(changesFrom))
     })

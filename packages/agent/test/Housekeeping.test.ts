@@ -4,6 +4,7 @@ import * as Sqlite from "@holdfast/database/Sqlite"
 import { Outbox } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import type { Lane } from "@holdfast/messaging/EventBus"
+import * as Dependency from "@holdfast/resilience/Dependency"
 import { Effect, TestClock } from "effect"
 import * as Housekeeping from "../src/Housekeeping.ts"
 import { CardIssued, giftCards } from "./GiftCards.ts"
@@ -34,7 +35,16 @@ const heardBy = (consumer: string, position: number): Lane => ({
 })
 
 /** One run of the cleaning while these consumers are here. */
-const clean = (...lanes: ReadonlyArray<Lane>) => Effect.suspend(() => Housekeeping.job("giftcard", () => lanes).run)
+const clean = (...lanes: ReadonlyArray<Lane>) =>
+  Effect.suspend(() => Housekeeping.job("giftcard", { lanes: () => lanes, broker: undefined }).run)
+
+/** One run of the cleaning where a broker carries the messages. */
+const cleanWithBroker = Effect.scoped(Effect.flatMap(
+  Dependency.make({ name: "kafka", probe: Effect.void }),
+  (broker) => Housekeeping.job("giftcard", { lanes: () => [], broker }).run
+))
+
+const publish = (seq: number) => Effect.flatMap(Database, (database) => database.relay.published(seq))
 
 const seqs = Effect.flatMap(Database, (database) =>
   Effect.map(
@@ -75,5 +85,30 @@ describe("cleaning of the outbox", () => {
       assert.deepStrictEqual(yield* seqs, [2, 3])
       yield* clean(heardBy("ledger", 3), heardBy("stock", 3))
       assert.deepStrictEqual(yield* seqs, [3])
+    }).pipe(Effect.provide(store)))
+
+  it.effect("what a broker has not acknowledged stays, however old; consumers of another bus do not matter", () =>
+    Effect.gen(function*() {
+      yield* Effect.replicateEffect(emit, 3)
+      yield* clean(heardBy("ledger", 1))
+      yield* TestClock.adjust("8 days")
+      yield* cleanWithBroker
+      assert.deepStrictEqual(yield* seqs, [1, 2, 3])
+      yield* publish(2)
+      yield* cleanWithBroker
+      assert.deepStrictEqual(yield* seqs, [3])
+      yield* emit
+      yield* publish(4)
+      yield* cleanWithBroker
+      assert.deepStrictEqual(yield* seqs, [4])
+    }).pipe(Effect.provide(store)))
+
+  it.effect("what a broker acknowledged less than a week ago stays", () =>
+    Effect.gen(function*() {
+      yield* Effect.replicateEffect(emit, 3)
+      yield* publish(3)
+      yield* TestClock.adjust("6 days")
+      yield* cleanWithBroker
+      assert.deepStrictEqual(yield* seqs, [1, 2, 3])
     }).pipe(Effect.provide(store)))
 })
