@@ -55,7 +55,7 @@ export type Provided = Kernel | Reader | Transaction
 export interface Agent<out Name extends string = string, out R = never> {
   readonly name: Name
   readonly title: string
-  readonly tables: ReadonlyArray<Pick<Table, "name">>
+  readonly tables: ReadonlyArray<Table>
   readonly migrations: ReadonlyArray<Migration>
   readonly surface: Surface<Handler.AnyService>
   readonly subscriptions: ReadonlyArray<Subscription<Handler.AnyService>>
@@ -96,7 +96,7 @@ export const make = <
   /** Lower case; also the folder of the store's file and the prefix of the routes. */
   readonly name: Name
   readonly title: string
-  readonly tables: ReadonlyArray<Pick<Table, "name">>
+  readonly tables: ReadonlyArray<Table>
   readonly migrations: ReadonlyArray<Migration>
   readonly api: Api
   /** Made by `Handler.group`, which types each handler by its endpoint. */

@@ -1,11 +1,13 @@
 import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
+import * as Replicated from "@holdfast/database/Replicated"
 import type { StoreUnavailable } from "@holdfast/database/StoreError"
 import { DeadLetters, Sagas } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as Consumer from "@holdfast/messaging/Consumer"
 import { EventBus } from "@holdfast/messaging/EventBus"
-import { Degradation, type Facts } from "@holdfast/resilience/Degradation"
+import { Degradation, type LevelPolicy } from "@holdfast/resilience/Degradation"
+import type { Dependency } from "@holdfast/resilience/Dependency"
 import * as RetryPolicy from "@holdfast/resilience/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -25,9 +27,12 @@ import * as Endpoint from "./Endpoint.ts"
 import type { AnyService } from "./Handler.ts"
 import * as Housekeeping from "./Housekeeping.ts"
 import type { Mount } from "./HttpRoute.ts"
+import * as Intents from "./Intents.ts"
 import * as Job from "./Job.ts"
 import * as JobRunner from "./JobRunner.ts"
 import * as KernelApi from "./KernelApi.ts"
+import * as LevelEvents from "./LevelEvents.ts"
+import * as LevelFacts from "./LevelFacts.ts"
 import * as StoreWatch from "./StoreWatch.ts"
 import * as Surfaces from "./Surfaces.ts"
 
@@ -37,6 +42,21 @@ import * as Surfaces from "./Surfaces.ts"
  * @category models
  */
 export type OpenStore = (agent: Agent) => Layer.Layer<Database, StoreUnavailable>
+
+/**
+ * What an agent's operator has decided, and what the process shares among its agents.
+ *
+ * @category models
+ */
+export interface Options {
+  readonly openStore: OpenStore
+  /** Names this process in events and leases. */
+  readonly instance: string
+  /** Whether the stores have a primary besides the file. */
+  readonly hasPrimary: boolean
+  readonly fallback: LevelPolicy["fallback"]
+  readonly cache: Dependency | undefined
+}
 
 /**
  * An agent in this process.
@@ -55,16 +75,6 @@ export interface Running {
   readonly quiesce: (within: Duration.Duration) => Effect.Effect<void>
   /** Ends what the store was asked for and closes it. */
   readonly close: Effect.Effect<void>
-}
-
-/** SQLite by choice, the embedded bus by choice, memory by choice: level 0. */
-const facts: Facts = {
-  primary: "absent",
-  standby: "ok",
-  bus: "absent",
-  cache: "absent",
-  backlogFull: false,
-  memoryAnswers: false
 }
 
 /** Between two attempts to open a store: from a quarter of a second to ten seconds. */
@@ -120,11 +130,13 @@ const faultOf = (cause: Cause.Cause<StoreUnavailable>): string => {
  */
 export const make = (
   agent: Agent,
-  openStore: OpenStore
+  { cache, fallback, hasPrimary, instance, openStore }: Options
 ): Effect.Effect<Running, never, EventBus | Scope.Scope> =>
   Effect.gen(function*() {
     const bus = yield* EventBus
-    const degradation = yield* Degradation.make({ fallback: "allowed" }, facts)
+    const shared = { broker: bus.broker, cache }
+    const degradation = yield* Degradation.make({ fallback }, LevelFacts.initial({ ...shared, primary: hasPrimary }))
+    yield* LevelFacts.followShared(degradation, shared)
     const status: AgentStatus.AgentStatus = {
       name: agent.name,
       title: agent.title,
@@ -138,7 +150,8 @@ export const make = (
       jobs: [],
       deadLetters: { open: 0, parked: 0 },
       sagasWaiting: 0,
-      lanes: () => bus.lanes().filter((lane) => lane.consumer === agent.name)
+      lanes: () => bus.lanes().filter((lane) => lane.consumer === agent.name),
+      ...shared
     }
     const endpoints = Surfaces.of(agent).flatMap((surface) => compile(agent, surface))
     const storeScope = yield* Scope.make()
@@ -150,6 +163,12 @@ export const make = (
     const open = (scope: Scope.CloseableScope) =>
       Effect.gen(function*() {
         const opened = Context.get(yield* Layer.buildWithScope(openStore(agent), scope), Database)
+        // From now on health says where the primary stands.
+        status.database = opened
+        if (opened.primary !== undefined) {
+          yield* Scope.extend(LevelFacts.followPrimary(degradation, opened.primary), scope)
+          yield* Replicated.settled(opened.primary)
+        }
         const database = yield* Scope.extend(StoreWatch.make(opened, degradation), scope)
         const kernel = Context.make(Database, database).pipe(Context.add(Degradation, degradation))
         const ports = yield* Effect.provide(Layer.buildWithScope(agent.ports, scope), kernel)
@@ -186,10 +205,12 @@ export const make = (
         status.database = database
         AgentStatus.enter(status, "ready", yield* Clock.currentTimeMillis)
         yield* bus.join({ database, ...consumer })
+        yield* LevelEvents.announce(database, degradation, instance)
         jobs = yield* JobRunner.start([
           ...agent.jobs,
           ...agent.parts.flatMap((part) => part.jobs),
           countWaiting(status),
+          Intents.job(endpoints),
           Housekeeping.job(agent.name, bus)
         ])
         status.jobs = jobs.stats

@@ -2,6 +2,7 @@ import type { DatabaseShape } from "@holdfast/database/Database"
 import type { Consumer } from "@holdfast/messaging/Consumer"
 import type { Lane } from "@holdfast/messaging/EventBus"
 import type * as Degradation from "@holdfast/resilience/Degradation"
+import type { Dependency } from "@holdfast/resilience/Dependency"
 import type { JobStats } from "./JobRunner.ts"
 
 /**
@@ -35,6 +36,10 @@ export interface AgentStatus {
   /** Sagas that can neither go on nor back by themselves; counted in the background. */
   sagasWaiting: number
   readonly lanes: () => ReadonlyArray<Lane>
+  /** The broker that the process shares; undefined where the bus is embedded. */
+  readonly broker: Dependency | undefined
+  /** The cache that the process shares; undefined where memory is the cache by choice. */
+  readonly cache: Dependency | undefined
 }
 
 /**

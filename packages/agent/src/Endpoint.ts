@@ -3,8 +3,9 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import { CommandPolicy, type CommandPolicyShape } from "@holdfast/contracts/CommandPolicy"
 import * as Errors from "@holdfast/contracts/Errors"
 import * as Problem from "@holdfast/contracts/Problem"
-import { Database } from "@holdfast/database/Database"
+import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import { type Operation, retention } from "@holdfast/database/Operation"
+import { WriteRefused } from "@holdfast/database/StoreError"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -17,6 +18,7 @@ import { randomUUID } from "node:crypto"
 import type * as Handler from "./Handler.ts"
 import * as HttpAnswer from "./HttpAnswer.ts"
 import * as HttpRequest from "./HttpRequest.ts"
+import * as Intents from "./Intents.ts"
 import * as ProblemJson from "./ProblemJson.ts"
 import * as RequestBody from "./RequestBody.ts"
 
@@ -190,6 +192,10 @@ const stale = (answer: HttpAnswer.HttpAnswer, since: number): HttpAnswer.HttpAns
   }
 })
 
+/** At level 3 nothing here moves; while the file stands in for the primary, other processes' rows do not. */
+const isStale = (level: number, database: DatabaseShape): boolean =>
+  level >= 3 || (level === 1 && (database.primary?.replicas() ?? 1) > 1)
+
 /** 30 days for orders and payments, a day for others (spec §20). */
 const keepMillis = (agent: string): number =>
   agent === "order" || agent === "payment" ? retention.orderOrPayment : retention.other
@@ -202,13 +208,13 @@ const keepMillis = (agent: string): number =>
  */
 export const make = (
   agent: string,
-  endpoint: HttpApiEndpoint.HttpApiEndpoint.AnyWithProps,
+  declared: HttpApiEndpoint.HttpApiEndpoint.AnyWithProps,
   handler: Handler.Handler<never, unknown, unknown, Handler.AnyService>,
   itemKey: string | undefined
 ): Endpoint => {
-  const policy = Option.getOrUndefined(Context.getOption(endpoint.annotations, CommandPolicy))
-  const path: `/${string}` = endpoint.path === "/" ? `/${agent}` : `/${agent}${endpoint.path}`
-  const name = `${agent}.${endpoint.name}`
+  const policy = Option.getOrUndefined(Context.getOption(declared.annotations, CommandPolicy))
+  const path: `/${string}` = declared.path === "/" ? `/${agent}` : `/${agent}${declared.path}`
+  const name = `${agent}.${declared.name}`
   if (handler._tag !== "Action" && (policy !== undefined) !== (handler._tag === "Command")) {
     throw new TypeError(
       policy === undefined
@@ -216,9 +222,9 @@ export const make = (
         : `the endpoint ${name} has a CommandPolicy annotation, but its handler only reads`
     )
   }
-  const encode = encoder(endpoint.successSchema)
+  const encode = encoder(declared.successSchema)
   const item = itemKey === undefined ? undefined : { path, key: itemKey }
-  // What the decoders below produce is what the handler's type asks for: both come from the same endpoint.
+  // What the decoders below produce is what the handler's type asks for: both come from the same declared.
   const run = handler.run as (request: unknown) => Effect.Effect<unknown, Handler.AnyFailure, Handler.AnyService>
 
   const success = (value: unknown): HttpAnswer.HttpAnswer => {
@@ -231,12 +237,12 @@ export const make = (
   const steps: ReadonlyArray<Step> = [
     storableUrl,
     ...(policy === undefined ? [] : [keyOf(policy), versionOf(policy)]),
-    ...part("path", endpoint.pathSchema, "path", (request) => Either.right(request.params)),
-    ...part("urlParams", endpoint.urlParamsSchema, "query", (request) => Either.right(request.search)),
-    ...part("headers", endpoint.headersSchema, "header", (request) => Either.right(request.headers)),
+    ...part("path", declared.pathSchema, "path", (request) => Either.right(request.params)),
+    ...part("urlParams", declared.urlParamsSchema, "query", (request) => Either.right(request.search)),
+    ...part("headers", declared.headersSchema, "header", (request) => Either.right(request.headers)),
     ...part(
       "payload",
-      endpoint.payloadSchema,
+      declared.payloadSchema,
       "",
       (request) => RequestBody.parseJson(request.body, request.headers["content-type"])
     )
@@ -260,12 +266,9 @@ export const make = (
   const answerQuery = (request: HttpRequest.HttpRequest, input: Input) =>
     Effect.flatMap(Database, (database) =>
       Effect.map(
-        database.read(Effect.suspend(() => run(input))),
-        (value) => request.level >= 3 ? stale(success(value), request.levelSince) : success(value)
+        Effect.zipRight(database.fresh, database.read(Effect.suspend(() => run(input)))),
+        (value) => isStale(request.level, database) ? stale(success(value), request.levelSince) : success(value)
       ))
-
-  const refusedNow = (level: number, commandPolicy: CommandPolicyShape): boolean =>
-    level >= 3 || (level === 1 && commandPolicy.writeClass === "refused")
 
   const answerCommand = (
     request: HttpRequest.HttpRequest,
@@ -307,28 +310,33 @@ export const make = (
             outcome._tag === "Known" ? HttpAnswer.fromRecord(outcome.answer) : done ?? success(outcome.value)
           ),
         // A refusal is answered as it is on record. Any other failure means that nothing was recorded.
-        onFailure: (error) =>
-          refused !== undefined && refused.error === error ? Effect.succeed(refused.answer) : Effect.fail(error)
+        onFailure: (error) => {
+          if (refused !== undefined && refused.error === error) return Effect.succeed(refused.answer)
+          return error instanceof WriteRefused && error.writeClass === "provisional" && request.isIntent !== true
+            ? Intents.accept(database, endpoint, request, operation)
+            : Effect.fail(error)
+        }
       }))
   }
 
-  return {
+  const endpoint: Endpoint = {
     agent,
     name,
-    method: endpoint.method,
+    method: declared.method,
     path,
     policy,
     respond: (request) => {
       if (request.level >= 4) return Effect.fail(new Errors.StoreUnavailable())
       const decoded = decode(request)
       if (Either.isLeft(decoded)) return Effect.fail(decoded.left)
-      if (policy !== undefined && refusedNow(request.level, policy)) {
+      if (policy !== undefined && request.level >= 3) {
         return Effect.fail(new Errors.DegradedWriteRefused({ level: request.level }))
       }
       if (handler._tag === "Action") return Effect.map(Effect.suspend(() => run(decoded.right)), success)
       return policy === undefined ? answerQuery(request, decoded.right) : answerCommand(request, decoded.right, policy)
     }
   }
+  return endpoint
 }
 
 /** The URL's text without percent-encoding; a NUL where that is malformed, so that it counts as not storable. */

@@ -1,14 +1,15 @@
-import * as Sqlite from "@holdfast/database/Sqlite"
-import * as EmbeddedBus from "@holdfast/messaging/EmbeddedBus"
 import type { EventBus } from "@holdfast/messaging/EventBus"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { randomUUID } from "node:crypto"
+import { hostname } from "node:os"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import type { Agent } from "./Agent.ts"
-import type { AgentConfig } from "./AgentConfig.ts"
+import * as AgentConfig from "./AgentConfig.ts"
 import * as AgentRuntime from "./AgentRuntime.ts"
 import type { AgentStatus } from "./AgentStatus.ts"
 import * as Documentation from "./Documentation.ts"
@@ -17,6 +18,7 @@ import * as Health from "./Health.ts"
 import * as HttpRoute from "./HttpRoute.ts"
 import * as HttpServer from "./HttpServer.ts"
 import * as Metrics from "./Metrics.ts"
+import * as Servers from "./Servers.ts"
 
 /**
  * What a process runs, and on what.
@@ -25,13 +27,15 @@ import * as Metrics from "./Metrics.ts"
  */
 export interface Options {
   readonly agents: ReadonlyArray<Agent>
-  readonly config: AgentConfig
+  readonly config: AgentConfig.AgentConfig
   /** Of the program, for health, metrics and documentation. */
   readonly version?: string
-  /** Opens each agent's store; a SQLite file in the data folder by default. */
+  /** Opens each agent's store; by default Postgres where it is configured, else a SQLite file in the data folder. */
   readonly openStore?: AgentRuntime.OpenStore
-  /** Carries messages between the agents; their own outboxes by default. */
+  /** Carries messages between the agents; Kafka where it is configured, else their own outboxes, by default. */
   readonly bus?: Layer.Layer<EventBus>
+  /** Names this process among those that run the same agents; the host's name and a random part by default. */
+  readonly instance?: string
 }
 
 /**
@@ -65,13 +69,21 @@ export const serve = (options: Options): Effect.Effect<Holdfast, HttpServer.List
       Effect.sync(() => loopDelay.enable()),
       () => Effect.sync(() => loopDelay.disable())
     )
-    const openStore = options.openStore ??
-      ((agent) => Sqlite.layer({ agent: agent.name, directory: config.dataDir, migrations: agent.migrations }))
+    const instance = options.instance ?? `${hostname()}-${randomUUID().slice(0, 8)}`
+    const openStore = options.openStore ?? (yield* Servers.stores(config, instance))
 
     // What follows is closed by the drain, in its order; what is left after it, by the scope.
-    const bus = yield* Layer.build(options.bus ?? EmbeddedBus.layer)
+    const bus = yield* Layer.build(options.bus ?? Servers.bus(config))
+    const cache = yield* Servers.cache(config)
     const running = yield* Effect.provide(
-      Effect.forEach(options.agents, (agent) => AgentRuntime.make(agent, openStore)),
+      Effect.forEach(options.agents, (agent) =>
+        AgentRuntime.make(agent, {
+          openStore,
+          instance,
+          hasPrimary: options.openStore === undefined && Option.isSome(config.postgres),
+          fallback: AgentConfig.fallbackOf(config, agent.name),
+          cache
+        })),
       bus
     )
     const agents = running.map((agent) => agent.status)

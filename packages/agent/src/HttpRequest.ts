@@ -22,6 +22,8 @@ export interface HttpRequest {
   readonly level: number
   /** Since when it has had this level, milliseconds since 1970. */
   readonly levelSince: number
+  /** The request was accepted before and is carried out now: it is not accepted again. */
+  readonly isIntent?: boolean
 }
 
 /**

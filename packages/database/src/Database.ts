@@ -122,6 +122,8 @@ export interface FailbackReport {
  */
 export interface PrimaryStatus {
   readonly dependency: Dependency
+  /** The file holds what the primary had when it was last followed: it can serve before the primary has been reached. */
+  readonly isWarm: boolean
   /** `primary`: transactions count there. `alone`: they count in the file, and are merged later. */
   readonly mode: () => "primary" | "alone"
   readonly backlog: () => {

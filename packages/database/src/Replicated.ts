@@ -126,6 +126,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       backlog.pending = shadow.pendingCount()
       backlog.oldestAt = shadow.oldestPending()
     }
+    const isWarm = yield* file(() => shadow.standing() !== undefined)
     yield* file(() => {
       others = Math.max(0, (shadow.standing()?.replicas ?? 1) - 1)
       // What an earlier process has taken alone is still to be merged.
@@ -528,6 +529,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
 
     const status: PrimaryStatus = {
       dependency,
+      isWarm,
       mode: () => mode,
       backlog: () => ({ ...backlog, isFull: isFull(), withheld }),
       replicas,
@@ -567,13 +569,23 @@ const everyRow = (shadow: Shadow.Shadow): ReadonlySet<RowName> => new Set(shadow
 export const layer = (options: Options): Layer.Layer<Database, StoreUnavailable> =>
   Layer.scoped(Database, make(options))
 
-/** Waits until the primary serves, or has been found away. */
-export const attached = (status: PrimaryStatus, within: Duration.DurationInput): Effect.Effect<void> =>
+/** A primary that gives no sign for this long is away for a start. */
+const SIGN_WITHIN_MILLIS = 1_500
+
+/**
+ * Waits until the store may be used: the primary serves, or is away. A file that is not warm has to wait for the whole way
+ * to a primary that answers; a warm one serves meanwhile.
+ *
+ * @category programs
+ */
+export const settled = (status: PrimaryStatus): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const until = (yield* Clock.currentTimeMillis) + Duration.toMillis(within)
-    const isOpen = () => {
+    const until = (yield* Clock.currentTimeMillis) + SIGN_WITHIN_MILLIS
+    for (;;) {
       const { lastError, status: now } = status.dependency.current()
-      return now === "up" || (now === "away" && lastError !== undefined)
+      if (now === "up" || (now === "away" && lastError !== undefined)) return
+      const isLate = (yield* Clock.currentTimeMillis) > until
+      if (isLate && (now === "away" || status.isWarm)) return
+      yield* Effect.sleep("5 millis")
     }
-    while (!isOpen() && (yield* Clock.currentTimeMillis) < until) yield* Effect.sleep("5 millis")
   })

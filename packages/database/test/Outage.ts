@@ -40,7 +40,7 @@ export const open = (options: {
     const database = Context.get(context, Database)
     const { primary } = database
     if (primary === undefined) return yield* Effect.dieMessage("no primary")
-    yield* Replicated.attached(primary, "10 seconds")
+    yield* Replicated.settled(primary)
     return { ...database, stats: database.stats, primary }
   })
 

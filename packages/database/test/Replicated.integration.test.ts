@@ -40,7 +40,7 @@ describe.skipIf(TestServers.isMissing("postgres"))("on Postgres", () => {
     return Layer.tap(store, (context) =>
       Effect.gen(function*() {
         const database = yield* Effect.provide(Database, context)
-        if (database.primary !== undefined) yield* Replicated.attached(database.primary, "10 seconds")
+        if (database.primary !== undefined) yield* Replicated.settled(database.primary)
         if (database.primary?.mode() !== "primary") throw new TypeError("not on the primary")
       }))
   }))
