@@ -5,9 +5,9 @@ import { randomBytes } from "node:crypto"
 import { existsSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { freePort } from "./internal/ports.ts"
-import type { ServerControl } from "./ServerControl.ts"
+import * as ServerContainer from "./ServerContainer.ts"
+import type { ServerControl, ServerUnavailable } from "./ServerControl.ts"
 import * as Control from "./ServerControl.ts"
-import { ServerUnavailable } from "./ServerControl.ts"
 import * as ServerProcess from "./ServerProcess.ts"
 import * as TestServers from "./TestServers.ts"
 
@@ -56,36 +56,46 @@ log4j.logger.kafka.server.KafkaRaftServer=INFO
 const properties = (settings: Readonly<Record<string, string>>): string =>
   Object.entries(settings).map(([name, value]) => `${name}=${value}\n`).join("")
 
+const settingsOf = (port: number, controllerPort: number, options: Options): Readonly<Record<string, string>> => ({
+  "process.roles": "broker,controller",
+  "node.id": "1",
+  "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
+  "listeners": `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+  "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
+  "controller.listener.names": "CONTROLLER",
+  "inter.broker.listener.name": "PLAINTEXT",
+  "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+  "num.partitions": "3",
+  "auto.create.topics.enable": "false",
+  "offsets.topic.num.partitions": "1",
+  "offsets.topic.replication.factor": "1",
+  "transaction.state.log.num.partitions": "1",
+  "transaction.state.log.replication.factor": "1",
+  "transaction.state.log.min.isr": "1",
+  "group.initial.rebalance.delay.ms": "0",
+  // After kill -9 a restart waits until the dead broker's session is over.
+  "broker.session.timeout.ms": "1500",
+  "broker.heartbeat.interval.ms": "300",
+  // The members of a killed process hold their group for a session; a test may want a short one.
+  "group.min.session.timeout.ms": "1000",
+  ...options.settings
+})
+
+const at = (port: number, control: ServerControl): KafkaServer => ({
+  ...control,
+  host: "127.0.0.1",
+  port,
+  brokers: [`127.0.0.1:${port}`]
+})
+
+const isStarted = (log: string) => Effect.sync(() => log.includes("Kafka Server started"))
+
 const program = (jars: string, options: Options) =>
   Effect.gen(function*() {
     const folder = yield* ServerProcess.temporaryFolder("kafka")
     const port = yield* freePort
     const controllerPort = yield* freePort
-    const settings = {
-      "process.roles": "broker,controller",
-      "node.id": "1",
-      "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
-      "listeners": `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-      "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
-      "controller.listener.names": "CONTROLLER",
-      "inter.broker.listener.name": "PLAINTEXT",
-      "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-      "log.dirs": join(folder, "data"),
-      "num.partitions": "3",
-      "auto.create.topics.enable": "false",
-      "offsets.topic.num.partitions": "1",
-      "offsets.topic.replication.factor": "1",
-      "transaction.state.log.num.partitions": "1",
-      "transaction.state.log.replication.factor": "1",
-      "transaction.state.log.min.isr": "1",
-      "group.initial.rebalance.delay.ms": "0",
-      // After kill -9 a restart waits until the dead broker's session is over.
-      "broker.session.timeout.ms": "1500",
-      "broker.heartbeat.interval.ms": "300",
-      // The members of a killed process hold their group for a session; a test may want a short one.
-      "group.min.session.timeout.ms": "1000",
-      ...options.settings
-    }
+    const settings = { "log.dirs": join(folder, "data"), ...settingsOf(port, controllerPort, options) }
     const file = (name: string) => join(folder, name)
     writeFileSync(file("server.properties"), properties(settings))
     writeFileSync(file("log4j2.properties"), log4j2)
@@ -118,9 +128,36 @@ const program = (jars: string, options: Options) =>
             java(["-Xmx128m"], "kafka.tools.StorageTool", "format", "-t", cluster, "-c", file("server.properties"))
           )
       ),
-      isReady: (log) => Effect.sync(() => log.includes("Kafka Server started"))
+      isReady: isStarted
     })
-    return { ...control, host: "127.0.0.1", port, brokers: [`127.0.0.1:${port}`] }
+    return at(port, control)
+  })
+
+/** The image's names for settings: `num.partitions` is `KAFKA_NUM_PARTITIONS`. */
+const asEnvironment = (settings: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => [`KAFKA_${name.toUpperCase().replaceAll(".", "_")}`, value])
+  )
+
+const container = (image: string, options: Options) =>
+  Effect.gen(function*() {
+    const port = yield* freePort
+    const controllerPort = yield* freePort
+    const control = yield* ServerContainer.make({
+      server: SERVER,
+      image,
+      port,
+      env: {
+        ...asEnvironment({
+          ...settingsOf(port, controllerPort, options),
+          listeners: `PLAINTEXT://0.0.0.0:${port},CONTROLLER://127.0.0.1:${controllerPort}`
+        }),
+        KAFKA_HEAP_OPTS: "-Xms256m -Xmx512m"
+      },
+      args: [],
+      isReady: isStarted
+    })
+    return at(port, control)
   })
 
 /** The first of several brokers stands for them all. */
@@ -141,7 +178,7 @@ export const reserve = (options: Options = {}): Effect.Effect<KafkaServer, Serve
     Match.valueTags({
       Address: ({ address, variable }) => Effect.succeed(given(address, variable)),
       Program: ({ path }) => program(path, options),
-      Image: ({ image }) => Effect.fail(new ServerUnavailable({ server: SERVER, detail: image }))
+      Image: ({ image }) => container(image, options)
     })
   )
 

@@ -7,6 +7,7 @@ import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync } from "
 import { dirname, join } from "node:path"
 import Pg from "pg"
 import { freePort } from "./internal/ports.ts"
+import * as ServerContainer from "./ServerContainer.ts"
 import type { ServerControl } from "./ServerControl.ts"
 import * as Control from "./ServerControl.ts"
 import { ServerUnavailable } from "./ServerControl.ts"
@@ -122,6 +123,20 @@ const withDatabases = (
   }
 }
 
+const settingsOf = (port: number, options: Options): Readonly<Record<string, string>> => ({
+  port: String(port),
+  listen_addresses: "127.0.0.1",
+  unix_socket_directories: "",
+  // In the data folder: in /dev/shm it would outlive a killed server.
+  dynamic_shared_memory_type: "mmap",
+  ...options.settings
+})
+
+const asArguments = (settings: Readonly<Record<string, string>>): ReadonlyArray<string> =>
+  Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
+
+const addressOf = (port: number): string => `postgres://postgres@127.0.0.1:${port}/postgres`
+
 const program = (folder: string, options: Options) =>
   Effect.gen(function*() {
     const scratch = yield* ServerProcess.temporaryFolder("postgres")
@@ -130,22 +145,14 @@ const program = (folder: string, options: Options) =>
     if (as !== undefined) chownSync(scratch, as.uid, as.gid)
     const programs = yield* reachable(folder, scratch, as)
     const data = join(scratch, "data")
-    const settings = {
-      port: String(port),
-      listen_addresses: "127.0.0.1",
-      unix_socket_directories: "",
-      // In the data folder: in /dev/shm it would outlive a killed server.
-      dynamic_shared_memory_type: "mmap",
-      ...options.settings
-    }
-    const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+    const url = addressOf(port)
     yield* Effect.addFinalizer(() => Effect.sync(() => removeSharedMemory(data)))
     const control = yield* ServerProcess.make({
       server: SERVER,
       folder: scratch,
       command: {
         program: join(programs, "postgres"),
-        args: ["-D", data, ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])],
+        args: ["-D", data, ...asArguments(settingsOf(port, options))],
         ...as
       },
       prepare: Effect.suspend(() => {
@@ -162,6 +169,29 @@ const program = (folder: string, options: Options) =>
       }),
       isReady: () => Effect.isSuccess(query(url, "select 1")),
       endSignal: "SIGQUIT"
+    })
+    return withDatabases("127.0.0.1", port, url, control)
+  })
+
+const container = (image: string, options: Options) =>
+  Effect.gen(function*() {
+    const port = yield* freePort
+    const url = addressOf(port)
+    const control = yield* ServerContainer.make({
+      server: SERVER,
+      image,
+      port,
+      env: { POSTGRES_HOST_AUTH_METHOD: "trust" },
+      args: [
+        "postgres",
+        ...asArguments({
+          ...settingsOf(port, options),
+          listen_addresses: "*",
+          // The image's own set-up goes through it.
+          unix_socket_directories: "/var/run/postgresql"
+        })
+      ],
+      isReady: () => Effect.isSuccess(query(url, "select 1"))
     })
     return withDatabases("127.0.0.1", port, url, control)
   })
@@ -189,7 +219,7 @@ export const reserve = (options: Options = {}): Effect.Effect<PostgresServer, Se
     Match.valueTags({
       Address: ({ address, variable }) => given(address, variable),
       Program: ({ path }) => program(path, options),
-      Image: ({ image }) => Effect.fail(new ServerUnavailable({ server: SERVER, detail: image }))
+      Image: ({ image }) => container(image, options)
     })
   )
 

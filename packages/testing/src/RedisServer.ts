@@ -3,9 +3,9 @@ import * as Match from "effect/Match"
 import type * as Scope from "effect/Scope"
 import { connect } from "node:net"
 import { freePort } from "./internal/ports.ts"
-import type { ServerControl } from "./ServerControl.ts"
+import * as ServerContainer from "./ServerContainer.ts"
+import type { ServerControl, ServerUnavailable } from "./ServerControl.ts"
 import * as Control from "./ServerControl.ts"
-import { ServerUnavailable } from "./ServerControl.ts"
 import * as ServerProcess from "./ServerProcess.ts"
 import * as TestServers from "./TestServers.ts"
 
@@ -49,30 +49,57 @@ const answersPing = (port: number): Effect.Effect<boolean> =>
     return Effect.sync(() => void socket.destroy())
   })
 
+const settingsOf = (port: number, options: Options): Readonly<Record<string, string>> => ({
+  port: String(port),
+  bind: "127.0.0.1",
+  save: "",
+  appendonly: "no",
+  daemonize: "no",
+  ...options.settings
+})
+
+const asArguments = (settings: Readonly<Record<string, string>>): ReadonlyArray<string> =>
+  Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
+
+const at = (port: number, control: ServerControl): RedisServer => ({
+  ...control,
+  host: "127.0.0.1",
+  port,
+  url: `redis://127.0.0.1:${port}`
+})
+
 const program = (path: string, libraries: ReadonlyArray<string>, options: Options) =>
   Effect.gen(function*() {
     const folder = yield* ServerProcess.temporaryFolder("redis")
     const port = yield* freePort
-    const settings = {
-      port: String(port),
-      bind: "127.0.0.1",
-      dir: folder,
-      save: "",
-      appendonly: "no",
-      daemonize: "no",
-      ...options.settings
-    }
     const control = yield* ServerProcess.make({
       server: SERVER,
       folder,
       command: {
         program: path,
-        args: Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
+        args: asArguments({ dir: folder, ...settingsOf(port, options) }),
         ...libraries.length === 0 ? {} : { env: { LD_LIBRARY_PATH: libraries.join(":") } }
       },
       isReady: () => answersPing(port)
     })
-    return { ...control, host: "127.0.0.1", port, url: `redis://127.0.0.1:${port}` }
+    return at(port, control)
+  })
+
+const container = (image: string, options: Options) =>
+  Effect.gen(function*() {
+    const port = yield* freePort
+    const control = yield* ServerContainer.make({
+      server: SERVER,
+      image,
+      port,
+      env: {},
+      args: [
+        "redis-server",
+        ...asArguments({ ...settingsOf(port, options), "bind": "0.0.0.0", "protected-mode": "no" })
+      ],
+      isReady: () => answersPing(port)
+    })
+    return at(port, control)
   })
 
 /**
@@ -90,7 +117,7 @@ export const reserve = (options: Options = {}): Effect.Effect<RedisServer, Serve
         return Effect.succeed({ ...control, host: hostname, port: Number(port || 6379), url: address })
       },
       Program: ({ libraries, path }) => program(path, libraries, options),
-      Image: ({ image }) => Effect.fail(new ServerUnavailable({ server: SERVER, detail: image }))
+      Image: ({ image }) => container(image, options)
     })
   )
 

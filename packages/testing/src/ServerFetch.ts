@@ -1,6 +1,16 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs"
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync
+} from "node:fs"
 import { symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import type { ServerUnavailable } from "./ServerControl.ts"
@@ -123,6 +133,8 @@ export const fetch = (server: ServerName): Effect.Effect<void, ServerUnavailable
         yield* Console.error(`${server} ${version}: fetching it into node_modules/.cache (once) …`)
         yield* fetchInto[server](folder)
         yield* Effect.sync(() => {
+          // Where root fetches, another user runs it.
+          chmodSync(folder, 0o755)
           try {
             renameSync(folder, destination)
           } catch (cause) {

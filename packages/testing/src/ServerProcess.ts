@@ -94,23 +94,31 @@ export const temporaryFolder = (name: string): Effect.Effect<string, never, Scop
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
   )
 
-/** The process that ends the server when this one dies: an own one for each server, started before it. */
-const reaper = (folder: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const child = spawn(process.execPath, [reaperProgram], {
-        cwd: "/",
-        stdio: ["pipe", "ignore", "ignore"],
-        detached: true
-      })
-      child.stdin.on("error", () => {})
-      child.unref()
-      const tell = (...words: ReadonlyArray<string | number>) => void child.stdin.write(`${words.join("\t")}\n`)
-      tell("folder", folder)
-      return { tell, end: () => void child.stdin.end() }
-    }),
-    (reaper) => Effect.sync(reaper.end)
-  )
+/** The process that ends a server when this one dies: an own one for each, started before it. */
+const reaper = Effect.acquireRelease(
+  Effect.sync(() => {
+    const child = spawn(process.execPath, [reaperProgram], {
+      cwd: "/",
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true
+    })
+    child.stdin.on("error", () => {})
+    child.unref()
+    return {
+      tell: (...words: ReadonlyArray<string | number>) => void child.stdin.write(`${words.join("\t")}\n`),
+      end: () => void child.stdin.end()
+    }
+  }),
+  (reaper) => Effect.sync(reaper.end)
+)
+
+/**
+ * Removes a folder or a container of Docker when this process dies, by whatever cause, and when the scope closes.
+ *
+ * @category constructors
+ */
+export const removedAtDeath = (kind: "container" | "folder", name: string): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.map(reaper, (reaper) => reaper.tell(kind, name))
 
 /**
  * A server that is a child of this process, not started yet. It ends with the scope, and when this process dies.
@@ -132,7 +140,8 @@ export const make = (options: {
   Effect.gen(function*() {
     const { command, server } = options
     const endSignal = options.endSignal ?? "SIGKILL"
-    const guard = yield* reaper(options.folder)
+    const guard = yield* reaper
+    guard.tell("folder", options.folder)
     let child: ChildProcess | undefined
     let log = ""
     const failure = (detail: string) =>

@@ -8,6 +8,9 @@ import * as Sources from "./ServerSource.ts"
 
 const ensureServers = fileURLToPath(new URL("../../../scripts/ensure-servers.mjs", import.meta.url))
 
+/** How long the fetch of a server may take, in milliseconds. */
+const FETCH_MILLIS = 300_000
+
 const remedy: Readonly<Record<ServerName, string>> = {
   postgres: "install Postgres 14 or later",
   redis: "install Redis 7 or later",
@@ -23,21 +26,22 @@ export const absent = (server: ServerName) =>
   `no ${server} for tests: ${remedy[server]}, or give the address of one in ${Sources.addressVariable[server]}, ` +
   `or start Docker; \`node scripts/ensure-servers.mjs\` says what was tried`
 
-/** Found once in a process; what the machine lacks is fetched, unless the run has tried that already. */
-const found = new Map<ServerName, Option.Option<ServerSource>>()
+/** What is not there already is looked for once in a process: fetched, unless the run has tried that, else in Docker. */
+const sought = new Map<ServerName, Option.Option<ServerSource>>()
 
-const find = (server: ServerName): Option.Option<ServerSource> => {
-  const known = found.get(server)
-  if (known !== undefined) return known
-  let source = Sources.present(server)
-  if (Option.isNone(source) && process.env["HOLDFAST_SERVERS_ENSURED"] === undefined) {
-    spawnSync(process.execPath, [ensureServers, server], { stdio: ["ignore", 2, 2], timeout: 300_000 })
-    source = Sources.present(server)
+const seek = (server: ServerName): Option.Option<ServerSource> => {
+  if (process.env["HOLDFAST_SERVERS_ENSURED"] === undefined) {
+    spawnSync(process.execPath, [ensureServers, server], { stdio: ["ignore", 2, 2], timeout: FETCH_MILLIS })
   }
-  const answer = Option.orElse(source, () => Sources.image(server))
-  found.set(server, answer)
-  return answer
+  return Option.orElse(Sources.present(server), () => Sources.image(server))
 }
+
+const find = (server: ServerName): Option.Option<ServerSource> =>
+  Option.orElse(Sources.present(server), () => {
+    const answer = sought.get(server) ?? seek(server)
+    sought.set(server, answer)
+    return answer
+  })
 
 /**
  * Where this server comes from.

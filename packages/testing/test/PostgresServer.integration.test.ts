@@ -20,6 +20,21 @@ const ask = (url: string, statement: string, millis = 2_000) =>
     }
   })
 
+/** An environment variable of this process, until the scope closes. */
+const variable = (name: string, value: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const before = process.env[name]
+      process.env[name] = value
+      return before
+    }),
+    (before) =>
+      Effect.sync(() => {
+        if (before === undefined) delete process.env[name]
+        else process.env[name] = before
+      })
+  )
+
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("PostgresServer", () => {
   it.scopedLive("is killed with all its children, keeps its data and its port, and stalls", () =>
     Effect.gen(function*() {
@@ -70,5 +85,28 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("PostgresSe
       assert.match(String(yield* ask(server.url(), "select 1")), /ECONNREFUSED/)
       yield* server.start
       assert.strictEqual(yield* ask(server.url(), "select 1 as answer"), 1)
+    }))
+
+  it.scopedLive("of somebody else is used and left as it was, but never broken", () =>
+    Effect.gen(function*() {
+      const own = yield* PostgresServer.start()
+      yield* variable("TEST_DATABASE_URL", own.url())
+      const countDatabases = ask(own.url(), "select count(*)::int as answer from pg_database")
+      const before = yield* countDatabases
+      yield* Effect.scoped(Effect.gen(function*() {
+        const given = yield* PostgresServer.start()
+        assert.strictEqual(given.port, own.port)
+        assert.strictEqual(yield* ask(yield* given.createDatabase("mine"), "select 1 as answer"), 1)
+        for (const fault of [given.kill, given.restart, given.stall, given.resume]) {
+          assert.match((yield* Effect.flip(fault)).message, /TEST_DATABASE_URL/)
+        }
+      }))
+      assert.strictEqual(yield* countDatabases, before)
+
+      yield* variable("REQUIRE_SERVERS", "")
+      assert.isFalse(TestServers.isMissing("postgres"))
+      assert.isTrue(TestServers.isMissing("postgres", { faults: true }))
+      yield* variable("REQUIRE_SERVERS", "1")
+      assert.throws(() => TestServers.isMissing("postgres", { faults: true }), /TEST_DATABASE_URL/)
     }))
 })

@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as ServerProcess from "@holdfast/testing/ServerProcess"
+import * as ServerSource from "@holdfast/testing/ServerSource"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { chmodSync, readdirSync } from "node:fs"
@@ -14,9 +15,12 @@ const main = fileURLToPath(new URL("serversMain.ts", import.meta.url))
 /** The servers' folders in this one. */
 const data = (folder: string) => readdirSync(folder).filter((name) => name.startsWith("holdfast-"))
 
+const isProgram = (server: ServerSource.ServerName) =>
+  Option.exists(ServerSource.present(server), ({ _tag }) => _tag === "Program")
+
 const missing = TestServers.isMissing("postgres", { faults: true }) || TestServers.isMissing("redis", { faults: true })
 
-describe.skipIf(missing)("servers of a test process that dies", () => {
+describe.skipIf(missing || !isProgram("postgres") || !isProgram("redis"))("servers of a test process that dies", () => {
   for (const { end, state } of [{ state: "running", end: "SIGKILL" }, { state: "stalled", end: "SIGTERM" }] as const) {
     it.scopedLive(`are gone with their children and folders, ${state} as they were`, () =>
       Effect.gen(function*() {
