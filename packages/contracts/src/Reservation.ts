@@ -101,7 +101,13 @@ export type ReleaseRequest = typeof ReleaseRequest.Type
  *
  * @category schemas
  */
-export const Shortage = Schema.Struct({ sku: Sku, wanted: Schema.Number, available: Schema.Number }).annotations({
+export const Shortage = Schema.Struct({
+  sku: Sku,
+  wanted: Schema.Number,
+  available: Schema.Number,
+  /** There is more, which may not be promised while the primary store is away. */
+  bounded: Schema.optional(Schema.Literal(true))
+}).annotations({
   identifier: "Shortage"
 })
 export type Shortage = typeof Shortage.Type

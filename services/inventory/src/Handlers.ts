@@ -1,5 +1,5 @@
 import * as Handler from "@holdfast/agent/Handler"
-import { NotFound } from "@holdfast/contracts/Errors"
+import { DegradedWriteRefused, NotFound } from "@holdfast/contracts/Errors"
 import * as Instant from "@holdfast/contracts/Instant"
 import { InventoryApi } from "@holdfast/contracts/InventoryApi"
 import { InsufficientStock, ReservationStateConflict } from "@holdfast/contracts/InventoryErrors"
@@ -73,7 +73,12 @@ export const handlers = Handler.group(InventoryApi, {
   reserve: Handler.command(({ payload }) =>
     Effect.gen(function*() {
       const answer = yield* Reservations.reserve(payload)
-      if (answer._tag === "Rejected") return yield* new InsufficientStock({ shortages: answer.shortages })
+      if (answer._tag === "Rejected") {
+        return answer.shortages.some(({ bounded }) => bounded)
+          // There is stock, but not for this process while it is alone: the answer is not for good.
+          ? yield* new DegradedWriteRefused({ level: 1 })
+          : yield* new InsufficientStock({ shortages: answer.shortages })
+      }
       return yield* answering("Confirmed")(answer)
     })
   ),

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { allocate } from "./Domain/Allocation.ts"
+import * as Bound from "./Domain/Bound.ts"
 import * as Extension from "./Domain/Extension.ts"
 import * as GivingBack from "./Domain/GivingBack.ts"
 import * as Movement from "./Domain/Movement.ts"
@@ -20,7 +21,7 @@ import * as ReservationState from "./Domain/ReservationState.ts"
 import type { Promise, ReservationRow } from "./Repository.ts"
 import * as Repository from "./Repository.ts"
 import * as Stock from "./Stock.ts"
-import { ReservationLines, Reservations } from "./Tables.ts"
+import { ReservationLines, Reservations, StockLevels } from "./Tables.ts"
 
 // How a command on a reservation ends; HTTP and messages tell it each in their own way. A command that fails has written
 // nothing.
@@ -102,9 +103,22 @@ const hold = (request: ReservationRequest, expired: ReservationRow | undefined) 
   Effect.gen(function*() {
     const tx = yield* Transaction.Transaction
     const levels = yield* Repository.levelsOf(request.lines.map((line) => line.sku))
-    const { lines, shortages } = allocate(request.lines, levels, request.allowSplit ?? true)
+    const { bound } = tx
+    const offered = bound === undefined
+      ? levels
+      : levels.map((level) => Bound.within(level, bound.atStart(StockLevels, level), bound.share))
+    const { lines, shortages } = allocate(request.lines, offered, request.allowSplit ?? true)
     if (lines.length === 0 || (shortages.length > 0 && request.partial !== true)) {
-      return { _tag: "Rejected", orderId: request.orderId, shortages } satisfies Rejected
+      const lacking = new Set(
+        allocate(request.lines, levels, request.allowSplit ?? true).shortages.map(({ sku }) => sku)
+      )
+      return {
+        _tag: "Rejected",
+        orderId: request.orderId,
+        shortages: shortages.map((shortage) =>
+          lacking.has(shortage.sku) ? shortage : { ...shortage, bounded: true as const }
+        )
+      } satisfies Rejected
     }
     const ttlSeconds = request.ttlSeconds ?? defaultTtlSeconds
     const held = {

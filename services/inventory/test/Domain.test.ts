@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { ReservationState } from "@holdfast/contracts/Reservation"
 import { Either, FastCheck as fc } from "effect"
 import { allocate } from "../src/Domain/Allocation.ts"
+import * as Bound from "../src/Domain/Bound.ts"
 import * as GivingBack from "../src/Domain/GivingBack.ts"
 import * as Level from "../src/Domain/Level.ts"
 import * as Movement from "../src/Domain/Movement.ts"
@@ -131,5 +132,38 @@ describe("Movement", () => {
       assert.deepStrictEqual(changes.map(Movement.keyOf), [...new Set(all.map(Movement.keyOf))].sort())
       assert.strictEqual(sum(changes, ({ delta }) => delta.onHand), sum(all, (one) => one.qty))
     }))
+  })
+})
+
+describe("the bound of an outage", () => {
+  const level = (changes: Partial<Level.Level>): Level.Level => ({
+    ...Level.empty("A", "main", 5),
+    ...changes
+  })
+
+  it("two processes with their shares never promise more than there was, whatever comes in", () => {
+    fc.assert(
+      fc.property(
+        fc.nat(200),
+        fc.nat(50),
+        fc.array(fc.integer({ min: 1, max: 20 }), { maxLength: 40 }),
+        (onHand, reserved, wishes) => {
+          const atStart = level({ onHand: onHand + reserved, reserved })
+          const sold = [0, 0]
+          wishes.forEach((wish, index) => {
+            const mine = index % 2
+            const now = { ...atStart, reserved: atStart.reserved + (sold[mine] ?? 0) }
+            if (Level.reservable(Bound.within(now, atStart, 0.4)) >= wish) sold[mine] = (sold[mine] ?? 0) + wish
+          })
+          assert.isAtMost((sold[0] ?? 0) + (sold[1] ?? 0), Level.available(atStart))
+        }
+      )
+    )
+  })
+
+  it("goods that came in during the outage are all its own", () => {
+    assert.strictEqual(Level.reservable(Bound.within(level({ onHand: 7 }), undefined, 0.4)), 7)
+    const atStart = level({ onHand: 10 })
+    assert.strictEqual(Level.reservable(Bound.within({ ...atStart, onHand: 17 }, atStart, 0.8)), 15)
   })
 })
