@@ -1,6 +1,6 @@
 // Bundles the `holdfast` command when a source is newer than the last bundle: a start from TypeScript sources takes
 // seconds, from the bundle a fraction of one.
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
@@ -14,14 +14,24 @@ const isFresh = () => {
   return inputs.every((input) => (statSync(root + input, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) < built)
 }
 
+/** Processes that start at the same time all make it: each file appears whole, as of the moment its making began. */
+const put = (path, contents, begun) => {
+  const unfinished = `${path}.${process.pid}`
+  writeFileSync(unfinished, contents)
+  utimesSync(unfinished, begun, begun)
+  renameSync(unfinished, path)
+}
+
 /** Makes `dist/holdfast.mjs` if needed; answers its path. */
 export const bundle = async () => {
   if (isFresh()) return outfile
+  const begun = new Date()
   const { build } = await import("esbuild")
   const result = await build({
     absWorkingDir: root,
     entryPoints: ["packages/cli/src/main.ts"],
     outfile,
+    write: false,
     bundle: true,
     platform: "node",
     format: "esm",
@@ -37,7 +47,11 @@ export const bundle = async () => {
       js: "import{createRequire as __createRequire}from\"node:module\";const require=__createRequire(import.meta.url);"
     }
   })
+  mkdirSync(`${root}dist`, { recursive: true })
   const inputs = Object.keys(result.metafile.inputs).filter((input) => !input.includes("node_modules"))
-  writeFileSync(inputsFile, JSON.stringify(inputs))
+  put(inputsFile, JSON.stringify(inputs), begun)
+  // The program last: whoever finds it new finds the others.
+  const outputs = result.outputFiles.sort((a, b) => Number(a.path === outfile) - Number(b.path === outfile))
+  for (const { contents, path } of outputs) put(path, contents, begun)
   return outfile
 }
