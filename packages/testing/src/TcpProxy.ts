@@ -157,7 +157,6 @@ export const make = (to: Target): Effect.Effect<TcpProxy, ServerUnavailable, Sco
       const flow = (direction: Direction, source: Socket, sink: Socket): Flow => {
         const held: Array<Piece> = []
         let heldBytes = 0
-        let lastDue = 0
         let timer: NodeJS.Timeout | undefined
         let diverted: "silence" | "cut" | undefined
 
@@ -192,15 +191,10 @@ export const make = (to: Target): Effect.Effect<TcpProxy, ServerUnavailable, Sco
           if (heldBytes < HELD_BYTES && !sink.writableNeedDrain) source.resume()
         }
 
-        const due = () => {
-          const jitter = faults.jitter * (Math.random() * 2 - 1)
-          lastDue = faults.latency === 0 ? 0 : Math.max(lastDue, performance.now() + faults.latency + jitter)
-          return lastDue
-        }
+        const due = () => performance.now() + faults.latency + faults.jitter * (Math.random() * 2 - 1)
 
         const receive = (bytes: Buffer) => {
           if (diverted === "cut") return reset()
-          if (diverted === "silence") return
           const action = faults.hooks[direction]?.(bytes, id) ?? "pass"
           if (action === "cut") return reset()
           if (action !== "pass") {
@@ -231,7 +225,6 @@ export const make = (to: Target): Effect.Effect<TcpProxy, ServerUnavailable, Sco
         return {
           deliver,
           hurry: () => {
-            lastDue = 0
             held.splice(0, held.length, ...held.map((piece) => ({ ...piece, due: 0 })))
             deliver()
           },
