@@ -11,7 +11,7 @@ const COMMAND_MILLIS = 30_000
 const PULL_MILLIS = 600_000
 
 /** How long a start may take, in milliseconds. */
-const START_MILLIS = 60_000
+const START_MILLIS = 120_000
 
 /**
  * A server in a container, not started yet: for machines with Docker and without the server. `kill` ends every process of

@@ -14,7 +14,7 @@ import { ServerUnavailable } from "./ServerControl.ts"
 const reaperProgram = fileURLToPath(new URL("internal/reaper.mjs", import.meta.url))
 
 /** How long a start, and the end of a killed process, may take, in milliseconds. */
-const START_MILLIS = 60_000
+const START_MILLIS = 120_000
 const END_MILLIS = 10_000
 
 /** How much of what a server writes is kept, in characters. */
