@@ -6,6 +6,7 @@ import { ApiClient } from "../src/ApiClient.ts"
 import type { Day } from "../src/Replay/Plan.ts"
 import * as Replay from "../src/Replay/Replay.ts"
 import * as Sample from "../src/Replay/Sample.ts"
+import * as Url from "../src/Url.ts"
 import type { Server } from "./Server.ts"
 import { start } from "./Server.ts"
 
@@ -30,7 +31,7 @@ const checkouts = async (
         day,
         known
       ),
-      ApiClient.layer({ url: server.url, patienceMillis: 30_000 })
+      ApiClient.layer({ addresses: Url.at(server.url), patienceMillis: 30_000 })
     ))
   // Products and deliveries first, so that only checkouts are measured.
   await replay({ ...plan, invoices: [] })

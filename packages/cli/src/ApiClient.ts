@@ -3,7 +3,9 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Url from "./Url.ts"
 
 /**
  * No agents answer at the address, or none that can do the work.
@@ -50,7 +52,10 @@ const MAX_PAUSE_MILLIS = 250
  * @category services
  */
 export class ApiClient extends Context.Tag("@holdfast/cli/ApiClient")<ApiClient, {
+  /** Asks the agent that the path begins with. */
   readonly get: <A, I>(path: string, answer: Schema.Schema<A, I>) => Effect.Effect<A, ApiError>
+  /** Asks every process that runs agents. */
+  readonly getEach: <A, I>(path: string, answer: Schema.Schema<A, I>) => Effect.Effect<ReadonlyArray<A>, ApiError>
   readonly post: <A, I>(
     path: string,
     body: unknown,
@@ -58,9 +63,19 @@ export class ApiClient extends Context.Tag("@holdfast/cli/ApiClient")<ApiClient,
     answer: Schema.Schema<A, I>
   ) => Effect.Effect<A, ApiError>
 }>() {
-  /** A client of the agents at `url`; `patienceMillis` is how long it goes on without any answer. */
-  static readonly layer = (options: { readonly url: string; readonly patienceMillis: number }) =>
-    Layer.succeed(this, make(options))
+  /** A client of the agents at these addresses; `patienceMillis` is how long it goes on without any answer. */
+  static readonly layer = (options: { readonly addresses: Url.Addresses; readonly patienceMillis: number }) =>
+    Layer.succeed(this, make(options.addresses, options.patienceMillis))
+
+  /** The same with `--url` as it was given, else the addresses that are configured. */
+  static readonly layerConfig = (options: {
+    readonly url: Option.Option<string>
+    readonly patienceMillis: number
+  }) =>
+    Layer.unwrapEffect(Effect.map(
+      Url.addresses(options.url),
+      (addresses) => this.layer({ addresses, patienceMillis: options.patienceMillis })
+    ))
 }
 
 interface Attempt {
@@ -68,8 +83,11 @@ interface Attempt {
   readonly body: string
 }
 
-const make = ({ patienceMillis, url }: { readonly url: string; readonly patienceMillis: number }) => {
-  const attempt = (method: string, path: string, body: string | undefined, key: string | undefined) =>
+/** The agent whose path this is. */
+const agentOf = (path: string): string => path.split("/")[1] ?? ""
+
+const make = (addresses: Url.Addresses, patienceMillis: number): Context.Tag.Service<ApiClient> => {
+  const attempt = (url: string, method: string, path: string, body: string | undefined, key: string | undefined) =>
     Effect.tryPromise({
       try: async (): Promise<Attempt> => {
         const response = await fetch(`${url}${path}`, {
@@ -91,6 +109,7 @@ const make = ({ patienceMillis, url }: { readonly url: string; readonly patience
   const passes = (status: number): boolean => status === 429 || status >= 500
 
   const send = (
+    url: string,
     method: string,
     path: string,
     body: unknown,
@@ -101,7 +120,7 @@ const make = ({ patienceMillis, url }: { readonly url: string; readonly patience
       const text = body === undefined ? undefined : JSON.stringify(body)
       let pause = 50
       for (;;) {
-        const outcome = yield* Effect.either(attempt(method, path, text, key))
+        const outcome = yield* Effect.either(attempt(url, method, path, text, key))
         if (outcome._tag === "Right" && !passes(outcome.right.status)) return outcome.right
         const waited = (yield* Clock.currentTimeMillis) - started
         if (waited > patienceMillis) {
@@ -125,11 +144,18 @@ const make = ({ patienceMillis, url }: { readonly url: string; readonly patience
           new RequestRefused({ request, status: answer.status, code: "unexpected_answer", detail: error.message })
       )
 
+  const getAt = <A, I>(url: string, path: string, answer: Schema.Schema<A, I>) =>
+    Effect.flatMap(send(url, "GET", path, undefined, undefined), (got) => decoded(`GET ${path}`, got, answer))
+
   return {
-    get: <A, I>(path: string, answer: Schema.Schema<A, I>) =>
-      Effect.flatMap(send("GET", path, undefined, undefined), (got) => decoded(`GET ${path}`, got, answer)),
-    post: <A, I>(path: string, body: unknown, key: string | undefined, answer: Schema.Schema<A, I>) =>
-      Effect.flatMap(send("POST", path, body, key), (got) => decoded(`POST ${path}`, got, answer))
+    get: (path, answer) => getAt(addresses.of(agentOf(path)), path, answer),
+    getEach: (path, answer) =>
+      Effect.forEach(addresses.all, (url) => getAt(url, path, answer), { concurrency: "unbounded" }),
+    post: (path, body, key, answer) =>
+      Effect.flatMap(
+        send(addresses.of(agentOf(path)), "POST", path, body, key),
+        (got) => decoded(`POST ${path}`, got, answer)
+      )
   }
 }
 

@@ -21,19 +21,19 @@ const Detailed = Schema.Struct({ agents: Schema.Array(AgentHealth) })
 export const command = Command.make("health", { url, json }, (given) =>
   Effect.gen(function*() {
     const api = yield* ApiClient
-    const whole = yield* api.get("/health/detailed", Schema.Record({ key: Schema.String, value: Schema.Unknown }))
-    if (given.json) return yield* printJson(whole)
-    const { agents } = yield* Schema.decodeUnknown(Detailed)(whole)
+    const found = yield* api.getEach("/health/detailed", Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+    if (given.json) return yield* printJson(found.length === 1 ? found[0] : found)
+    const processes = yield* Effect.forEach(found, (whole) => Schema.decodeUnknown(Detailed)(whole))
     yield* print(table([
       ["agent", "state", "level", ""],
-      ...agents.map((agent) => [
+      ...processes.flatMap(({ agents }) => agents).map((agent) => [
         agent.agent,
         agent.phase,
         String(agent.degradationLevel),
         agent.notes.join("; ")
       ])
     ]))
-  }).pipe(Effect.provide(ApiClient.layer({ url: given.url, patienceMillis: PATIENCE_MILLIS })))).pipe(
+  }).pipe(Effect.provide(ApiClient.layerConfig({ url: given.url, patienceMillis: PATIENCE_MILLIS })))).pipe(
     Command.withDescription(
       "Show how running agents are: state, degradation level, and what an operator should know.\n\n" +
         "Examples:\n" +

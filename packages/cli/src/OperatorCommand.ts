@@ -62,7 +62,11 @@ const listOf = <A, I>(
 
 const agentsAt: Effect.Effect<ReadonlyArray<string>, ApiError, ApiClient> = Effect.flatMap(
   ApiClient,
-  (api) => Effect.map(api.get("/health/detailed", Agents), ({ agents }) => agents.map(({ agent }) => agent))
+  (api) =>
+    Effect.map(
+      api.getEach("/health/detailed", Agents),
+      (processes) => processes.flatMap(({ agents }) => agents.map(({ agent }) => agent))
+    )
 )
 
 /**
@@ -71,7 +75,8 @@ const agentsAt: Effect.Effect<ReadonlyArray<string>, ApiError, ApiClient> = Effe
  * @category constructors
  */
 export const make = <A, I>(kind: Kind<A, I>) => {
-  const client = (url: string) => Effect.provide(ApiClient.layer({ url, patienceMillis: PATIENCE_MILLIS }))
+  const client = (url: Option.Option<string>) =>
+    Effect.provide(ApiClient.layerConfig({ url, patienceMillis: PATIENCE_MILLIS }))
   const state = Options.choice("state", kind.states).pipe(
     Options.withDescription("Only those in this state"),
     Options.optional

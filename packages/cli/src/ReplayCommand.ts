@@ -98,7 +98,7 @@ export const command = Command.make("replay", options, (given) =>
     const report = Report.make(replayed, endings, ((yield* Clock.currentTimeMillis) - started) / 1000)
     yield* given.json ? printJson(report) : print(Report.format(report))
     if (report.mismatches.length > 0) return yield* new ReplayMismatch({ detail: report.mismatches.join("; ") })
-  }).pipe(Effect.provide(ApiClient.layer({ url: given.url, patienceMillis: PATIENCE_MILLIS })))).pipe(
+  }).pipe(Effect.provide(ApiClient.layerConfig({ url: given.url, patienceMillis: PATIENCE_MILLIS })))).pipe(
     Command.withDescription(
       "Place real invoices as orders, through the HTTP API of running agents, and report how they ended.\n" +
         "It can be stopped and run again: what was placed before is recognised.\n\n" +

@@ -173,12 +173,10 @@ export const day = (
 ): Effect.Effect<ReadonlyArray<Ending>, ApiError, ApiClient> =>
   Effect.gen(function*() {
     const fresh = plan.products.filter(({ sku }) => !known.has(sku))
-    if (process.env["NOPROD"] === undefined) {
-      yield* Effect.forEach(fresh, (product) => createProduct(options.channel, product), {
-        concurrency: CATALOGUE_CONCURRENCY,
-        discard: true
-      })
-    }
+    yield* Effect.forEach(fresh, (product) => createProduct(options.channel, product), {
+      concurrency: CATALOGUE_CONCURRENCY,
+      discard: true
+    })
     for (const { sku } of fresh) known.add(sku)
     yield* receive(options.channel, plan)
     const started = yield* Clock.currentTimeMillis
