@@ -11,7 +11,11 @@ export class PostgresUnavailable extends Schema.TaggedError<PostgresUnavailable>
   reason: Schema.Literal("refused", "lost", "timeout", "starting", "stopping", "saturated", "full", "read_only"),
   detail: Schema.String,
   code: Schema.optional(Schema.String)
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /**
  * Postgres answers, and refuses what the configuration asks for: `fix` says what to change.
@@ -38,7 +42,11 @@ export class PostgresContended extends Schema.TaggedError<PostgresContended>()("
   reason: Schema.Literal("lock_timeout", "deadlock", "serialization", "cancelled"),
   detail: Schema.String,
   code: Schema.optional(Schema.String)
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /**
  * A row breaks a constraint: the transaction has had no effect.
@@ -51,7 +59,11 @@ export class PostgresConstraint extends Schema.TaggedError<PostgresConstraint>()
   constraint: Schema.String,
   detail: Schema.String,
   code: Schema.optional(Schema.String)
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /**
  * A statement that no data can make right: a bug, or a schema that somebody else changed.
@@ -63,7 +75,11 @@ export class PostgresStatementInvalid
     detail: Schema.String,
     code: Schema.optional(Schema.String)
   })
-{}
+{
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** Everything that a call to Postgres can meet. */
 export type PostgresError =

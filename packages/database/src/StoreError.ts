@@ -21,7 +21,11 @@ export class StoreUnavailable extends Schema.TaggedError<StoreUnavailable>()("St
   reason: Schema.Literal("full", "locked", "lost", "closed", "corrupt", "other"),
   detail: Schema.String,
   cause: Schema.optional(Schema.Defect)
-}) {}
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /**
  * The answer to COMMIT was lost: the operation may have taken effect or not. Run the same operation again; its id tells.
@@ -60,7 +64,11 @@ export class WriteRefused extends Schema.TaggedError<WriteRefused>()("WriteRefus
 }) {}
 
 /** The primary is not in use now: wait until it is. */
-export class PrimaryAway extends Schema.TaggedError<PrimaryAway>()("PrimaryAway", { detail: Schema.String }) {}
+export class PrimaryAway extends Schema.TaggedError<PrimaryAway>()("PrimaryAway", { detail: Schema.String }) {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** No operation of that id waits for a decision. */
 export class NothingWithheld extends Schema.TaggedError<NothingWithheld>()("NothingWithheld", {

@@ -31,6 +31,9 @@ export interface State {
   readonly lastError: string | undefined
   readonly lastErrorAt: number | undefined
   readonly nextProbeAt: number | undefined
+  /** When it last answered a probe, and after how many milliseconds. */
+  readonly answeredAt: number | undefined
+  readonly roundTripMillis: number | undefined
 }
 
 /**
@@ -107,7 +110,9 @@ export const make = <E, R, E2 = never, R2 = never>(
       cause: undefined,
       lastError: undefined,
       lastErrorAt: undefined,
-      nextProbeAt: undefined
+      nextProbeAt: undefined,
+      answeredAt: undefined,
+      roundTripMillis: undefined
     }, (before, after) => before.status === after.status)
 
     // Evidence raises the epoch, so that a probe or a recovery that began before it proves nothing afterwards.
@@ -162,6 +167,7 @@ export const make = <E, R, E2 = never, R2 = never>(
 
     const probe = Effect.gen(function*() {
       const begun = epoch
+      const asked = clock.unsafeCurrentTimeNanos()
       const exit = yield* Effect.exit(Deadline.within(timeout, `${options.name} probe`)(options.probe))
       if (epoch !== begun) return
       if (Exit.isFailure(exit)) {
@@ -172,6 +178,8 @@ export const make = <E, R, E2 = never, R2 = never>(
       }
       bad = 0
       previousDelay = 0
+      const roundTripMillis = Number(clock.unsafeCurrentTimeNanos() - asked) / 1e6
+      signal.unsafeSet({ ...signal.current(), answeredAt: wall(), roundTripMillis })
       if (signal.current().status === "up") return
       good++
       if (good < goodProbes) return

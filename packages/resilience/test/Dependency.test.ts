@@ -60,6 +60,17 @@ describe("a watched dependency", () => {
       })
     }))
 
+  it.scoped("says when it last answered, and how long that took", () =>
+    Effect.gen(function*() {
+      const { answers, dependency } = yield* watched({ interval: "1 minute" })
+      assert.deepInclude(dependency.current(), { answeredAt: undefined, roundTripMillis: undefined })
+      yield* TestClock.adjust(20)
+      assert.deepInclude(dependency.current(), { answeredAt: 20, roundTripMillis: 0 })
+      yield* Ref.set(answers, false)
+      yield* TestClock.adjust("2 minutes")
+      assert.deepInclude(dependency.current(), { status: "away", answeredAt: 20 })
+    }))
+
   it.scoped("is probed at the policy's pace while away", () =>
     Effect.gen(function*() {
       const { answers, probes } = yield* watched()
