@@ -48,7 +48,7 @@ export const announce = (
       return Effect.zipRight(
         Effect.annotateLogs(
           level > from ? Effect.logWarning(`level ${level}`) : Effect.logInfo(`level ${level}`),
-          { agent, from, to: level, cause }
+          { agent, from, to: level, reason: cause }
         ),
         Effect.forkScoped(Effect.ignore(Effect.retry(event, untilStored)))
       )

@@ -358,6 +358,8 @@ export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Eff
       const { core, primary, shadow } = sides
       let rows = 0
       const count = (n: number) => told(rows += n)
+      // Whoever has heard the log up to here must hear what comes now.
+      yield* file(() => shadow.continueAbove(shadow.marks().message))
       yield* file(shadow.empty)
       for (const table of shadow.tables.values()) {
         const of = PostgresTable.of(table)
@@ -383,6 +385,35 @@ export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Eff
       yield* primary.rollback
       return rows
     }))
+
+/** Operations of the file that are looked for in the primary at once. */
+const LOOK = 1_000
+
+/**
+ * The primary has forgotten commits (it was restored, or a copy of it took over): the newest operations of the file that it
+ * does not know are unmerged again. Answers their places in the backlog.
+ *
+ * @category steps
+ */
+export const rescue = ({ core, primary, shadow }: Sides): Effect.Effect<ReadonlySet<number>, StepError> =>
+  Effect.gen(function*() {
+    const lost: Array<string> = []
+    const now = yield* Clock.currentTimeMillis
+    yield* primary.begin
+    for (let before = Number.MAX_SAFE_INTEGER;;) {
+      const page = yield* file(() => shadow.operationsBefore(before, now, LOOK))
+      const [known] = yield* primary.run([knownIds(page.map(({ id }) => id))])
+      const there = new Set(known?.rows.map((row) => String(row["id"])))
+      for (const { id } of page) if (!there.has(id)) lost.push(id)
+      before = page.at(-1)?.n ?? 0
+      if (page.length < LOOK || there.size === page.length) break
+    }
+    yield* primary.rollback
+    return yield* file(() => {
+      const { connection } = core.state
+      return connection.transaction(() => new Set(lost.reverse().flatMap((id) => shadow.reopen(id) ?? [])))()
+    })
+  })
 
 /**
  * Takes a file that has been a store of its own into an empty primary, whole.

@@ -28,16 +28,20 @@ export interface Rendered {
 }
 
 /**
- * Renders the part of a SELECT after `FROM <table>`; portable over Postgres and SQLite.
+ * Renders the part of a SELECT after `FROM <table>`; portable over Postgres and SQLite. `collation` is put behind columns
+ * of text where they are put in order, for a store whose own order is not that of the bytes.
  *
  * @category rendering
  */
 export const render = <C extends Columns, K extends keyof C & string>(
   table: Table<C, K>,
   query: Query<C>,
-  encode: (column: string, value: unknown) => unknown
+  encode: (column: string, value: unknown) => unknown,
+  collation = ""
 ): Rendered => {
   const sqlName = (field: string) => `"${table.sqlNames[field]}"`
+  const ordered = (field: string) =>
+    table.columns[field]?.storage === "text" ? `${sqlName(field)}${collation}` : sqlName(field)
   const parameters: Array<unknown> = []
   const conditions = (query.where ?? []).map((comparison) => {
     const [field, operator, value] = comparison
@@ -48,7 +52,7 @@ export const render = <C extends Columns, K extends keyof C & string>(
       return values.length === 0 ? "1 = 0" : `${sqlName(field)} in (${values.map(() => "?").join(", ")})`
     }
     parameters.push(encode(field, value))
-    return `${sqlName(field)} ${operator} ?`
+    return `${operator === "=" || operator === "<>" ? sqlName(field) : ordered(field)} ${operator} ?`
   })
   const orderBy = query.orderBy ?? []
   if (query.after !== undefined) {
@@ -61,14 +65,14 @@ export const render = <C extends Columns, K extends keyof C & string>(
       })
       const [field, direction] = orderBy[index] ?? ["", "asc"]
       parameters.push(encode(field, after[index]))
-      return `(${[...equalBefore, `${sqlName(field)} ${direction === "asc" ? ">" : "<"} ?`].join(" and ")})`
+      return `(${[...equalBefore, `${ordered(field)} ${direction === "asc" ? ">" : "<"} ?`].join(" and ")})`
     })
     conditions.push(`(${alternatives.join(" or ")})`)
   }
   const where = conditions.length === 0 ? "" : ` where ${conditions.join(" and ")}`
   const order = orderBy.length === 0
     ? ""
-    : ` order by ${orderBy.map(([field, direction]) => `${sqlName(field)} ${direction}`).join(", ")}`
+    : ` order by ${orderBy.map(([field, direction]) => `${ordered(field)} ${direction}`).join(", ")}`
   if (query.limit !== undefined) parameters.push(query.limit)
   return { sql: `${where}${order}${query.limit === undefined ? "" : " limit ?"}`, parameters }
 }

@@ -1,5 +1,6 @@
 import * as Deadline from "@holdfast/resilience/Deadline"
 import * as Dependency from "@holdfast/resilience/Dependency"
+import * as RetryPolicy from "@holdfast/resilience/RetryPolicy"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -46,8 +47,11 @@ export interface Options extends Sqlite.Options {
   readonly maxBacklogAge?: Duration.DurationInput
 }
 
-/** Operations in one round of the merge: others write between two rounds. */
+/** Operations in one transaction of the merge. */
 const ROUND = 200
+
+/** Writers wait no longer than about this for a turn of the merge; what comes in between is less than a turn merges. */
+const TURN_MILLIS = 120
 
 /** Of what was there at the start of an outage so much stays untouched (spec §8): what other processes did just before. */
 const GUARD = 0.2
@@ -71,17 +75,24 @@ const asStoreError = (error: PostgresError.PostgresError): StoreUnavailable =>
     cause: error
   })
 
+const isOfSchema = (error: unknown): boolean =>
+  error instanceof PostgresError.PostgresStatementInvalid || error instanceof PostgresError.PostgresMisconfigured
+
 const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, Scope.Scope> =>
   Effect.gen(function*() {
     const { agent, instance, watch } = options
-    const core = yield* Sqlite.open(options)
-    const clock = yield* Effect.clock
-    const now = () => clock.unsafeCurrentTimeMillis()
     const tables: ReadonlyMap<string, Table> = new Map(
       [...options.tables, ...SystemTables.replicated].map((table) => [table.name, table])
     )
+    // Closed after the file, which ends its queue first.
+    const primary = yield* Effect.acquireRelease(
+      Effect.sync(() => Primary.make(options.postgres, agent, tables)),
+      (made) => Effect.sync(() => made.destroy("closed"))
+    )
+    const core = yield* Sqlite.open(options)
+    const clock = yield* Effect.clock
+    const now = () => clock.unsafeCurrentTimeMillis()
     const shadow = Shadow.make(core.state.connection, core.state.statements, tables)
-    const primary = Primary.make(options.postgres, agent, tables)
     const taken = new TakenRows()
     const maxBacklog = options.maxBacklog ?? 100_000
     const maxBacklogAge = Duration.toMillis(options.maxBacklogAge ?? "1 day")
@@ -126,7 +137,12 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       backlog.pending = shadow.pendingCount()
       backlog.oldestAt = shadow.oldestPending()
     }
-    const isWarm = yield* file(() => shadow.standing() !== undefined)
+    const isWarm = yield* file(() => {
+      const standing = shadow.standing()
+      // A file without anything in it may become a shadow; one with rows is a store of its own until it is adopted.
+      if (standing === undefined && shadow.isEmpty()) shadow.follow(Shadow.unmet, 1)
+      return standing !== undefined && standing.incarnation !== Shadow.unmet.incarnation
+    })
     yield* file(() => {
       others = Math.max(0, (shadow.standing()?.replicas ?? 1) - 1)
       // What an earlier process has taken alone is still to be merged.
@@ -155,21 +171,23 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       const head = yield* Effect.zipLeft(primary.begin, primary.rollback)
       const standing = yield* file(shadow.standing)
       if (standing === undefined) {
-        const own = yield* file(() =>
-          Number(
-            Object.values(Object(
-              core.state.statements
-                .ofText("select count(*) from operation where id not in (select operation_id from backlog)").get()
-            ))[0]
-          )
-        )
-        if (own > 0) {
-          yield* Effect.logInfo(`the ${agent} agent takes its file into Postgres`)
-          yield* Failback.adopt(sides)
-          return false
-        }
+        yield* Effect.logInfo(`the ${agent} agent takes its file into Postgres`)
+        yield* Failback.adopt(sides)
+        return false
+      }
+      if (standing.incarnation === Shadow.unmet.incarnation) {
         yield* file(() => shadow.follow(head, replicas()))
         return head.head > 0
+      }
+      if (standing.incarnation === head.incarnation && standing.head > head.head) {
+        const rescued = yield* Failback.rescue(sides)
+        yield* file(() => {
+          for (const { changes, n } of shadow.pending(Number.MAX_SAFE_INTEGER)) if (rescued.has(n)) taken.take(changes)
+          countBacklog()
+        })
+        yield* Effect.logError(
+          `Postgres has lost commits of the ${agent} agent; ${rescued.size} operations of its file are merged again`
+        )
       }
       const isAnother = standing.incarnation !== head.incarnation || standing.head > head.head
       const isTooOld = yield* isLogGone(standing)
@@ -190,14 +208,18 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     /** One turn of the writer on the way back; answers whether it has arrived. */
     const turn = (begun: number, isFirst: boolean): Effect.Effect<boolean, Failback.StepError> =>
       Effect.gen(function*() {
-        const round = yield* Failback.merge(sides, ROUND, isFirst)
-        report.merged += round.merged
-        report.withheld += round.withheld
-        report.conflicts += round.conflicts
-        for (const name of round.touched) touched.add(name)
-        countBacklog()
-        countWithheld()
-        if (round.left > 0) return false
+        const until = performance.now() + TURN_MILLIS
+        for (let raises = isFirst;; raises = false) {
+          const round = yield* Failback.merge(sides, ROUND, raises)
+          report.merged += round.merged
+          report.withheld += round.withheld
+          report.conflicts += round.conflicts
+          for (const name of round.touched) touched.add(name)
+          countBacklog()
+          countWithheld()
+          if (round.left === 0) break
+          if (performance.now() > until) return false
+        }
         if (!isCopyNeeded) {
           const proof = yield* Failback.prove(sides, touched)
           report.compared += proof.rows
@@ -255,13 +277,18 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         Cause.isInterruptedOnly(cause)
           ? Effect.void
           : Effect.zipRight(
-            Effect.sync(() => primary.destroy("the return failed")),
+            Effect.sync(() => {
+              primary.destroy("the return failed")
+              // The schema may have gone since it was made.
+              isPrepared &&= !isOfSchema(Cause.squash(cause))
+            }),
             Effect.logWarning(`the ${agent} agent cannot return to Postgres yet`, Cause.squash(cause))
           )),
-      timeout: "2500 millis"
+      timeout: "2500 millis",
+      // A refused connection costs next to nothing, and every attempt between the return and the next one is time lost.
+      pace: { ...RetryPolicy.background, base: "50 millis", cap: "250 millis" }
     })
     yield* Effect.acquireRelease(Effect.sync(() => watch.onLost(lose)), (stop) => Effect.sync(stop))
-    yield* Effect.addFinalizer(() => Effect.sync(() => primary.destroy("closed")))
 
     const pullInto = (head: Head): Effect.Effect<void, PostgresError.PostgresError | StoreUnavailable> =>
       Effect.gen(function*() {
@@ -279,11 +306,18 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         const pulled = yield* primary.pull(standing)
         yield* file(() => {
           core.state.connection.pragma("defer_foreign_keys = ON")
-          const { lastSeq, wrote } = shadow.apply(pulled, () => false)
+          const { deferred, lastSeq, wrote } = shadow.apply(pulled, () => false)
+          isCopyNeeded ||= deferred.length > 0
           for (const table of wrote) core.state.written.add(table)
           if (lastSeq > 0) core.state.lastSeq = lastSeq
           shadow.follow(head, replicas())
         })
+        if (isCopyNeeded) {
+          return yield* new PostgresError.PostgresUnavailable({
+            reason: "lost",
+            detail: "the file must be copied anew"
+          })
+        }
         stats.pulled += pulled.operations.length
       })
 
@@ -421,7 +455,8 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
           return false
         }
         if (!isPassing) isCopyNeeded = true
-        lose(describe(met))
+        // Its watch may have noticed first, and may be on the way back already.
+        if (mode === "primary") lose(describe(met))
         return options.fallback === "allowed"
       }
     }

@@ -1,4 +1,5 @@
 import type { Envelope } from "@holdfast/contracts/Envelope"
+import * as OperationIds from "./OperationIds.ts"
 import { type Head, type LoggedChange, type LoggedMessage, messageOf, type Pulled } from "./Primary.ts"
 import type { Connection } from "./SqliteConnection.ts"
 import type { Statements } from "./SqliteReader.ts"
@@ -22,6 +23,9 @@ export const rowName = (table: string, key: string): RowName => `${table} ${key}
 export interface Standing extends Head {
   readonly replicas: number
 }
+
+/** The standing of a file that is to be a shadow and has not met its primary yet. */
+export const unmet: Head = { incarnation: "", epoch: 0, head: 0, operationN: 0, outboxSeq: 0, changeN: 0 }
 
 /**
  * An operation that the file has taken while the primary was away, with what it changed.
@@ -61,6 +65,8 @@ export interface Shadow {
   readonly insertOperation: (operation: OperationRecord) => void
   /** Appends the message; answers its place. */
   readonly insertMessage: (message: LoggedMessage) => number
+  /** From now on places of messages are above this one. */
+  readonly continueAbove: (seq: number) => void
   /** The last numbers of change and outbox: what comes after them belongs to the open transaction. */
   readonly marks: () => { readonly change: number; readonly message: number }
   readonly appendBacklog: (entry: {
@@ -76,6 +82,16 @@ export interface Shadow {
   readonly oldestPending: () => number | undefined
   readonly settle: (ns: ReadonlyArray<number>, status: "merged" | "withheld", at: number) => void
   readonly count: (table: Table) => number
+  /** Whether there is nothing in it yet. */
+  readonly isEmpty: () => boolean
+  /** The ids of the operations before this number whose records are to be kept, the newest first. */
+  readonly operationsBefore: (
+    n: number,
+    now: number,
+    limit: number
+  ) => ReadonlyArray<{ readonly n: number; readonly id: string }>
+  /** Lists an operation of long ago as unmerged again; answers its place, or nothing where its changes are not here. */
+  readonly reopen: (operationId: string) => number | undefined
   /** The names of all rows of all tables. */
   readonly allRows: () => ReadonlyArray<RowName>
   /** Empties all tables, so that they can be filled from the primary. */
@@ -161,11 +177,13 @@ export const make = (
       operation.receivedAt,
       operation.expiresAt
     )
+  let above = 0
   const insertMessage: Shadow["insertMessage"] = ({ envelope, publishedAt }) =>
     Number(
       run(
-        "insert into outbox (event_id, type, topic, key, envelope, created_at, published_at) " +
-          "values (?, ?, ?, ?, ?, ?, ?)",
+        "insert into outbox (seq, event_id, type, topic, key, envelope, created_at, published_at) " +
+          "values (max(?, (select coalesce(max(seq), 0) from outbox)) + 1, ?, ?, ?, ?, ?, ?, ?)",
+        above,
         envelope.id,
         envelope.type,
         envelope.topic,
@@ -188,6 +206,9 @@ export const make = (
     setRow,
     insertOperation,
     insertMessage,
+    continueAbove: (seq) => {
+      above = seq
+    },
     marks,
     getRow: (table, key) => {
       const [row] = rows(textsOf(table).get, ...keyValues(table, key))
@@ -306,6 +327,41 @@ export const make = (
     },
     settle: (ns, status, at) => {
       for (const n of ns) run("update backlog set status = ?, merged_at = ? where n = ?", status, at, n)
+    },
+    isEmpty: () =>
+      value("select count(*) from operation") === 0 &&
+      [...tables.values()].every((table) => value(`select count(*) from "${table.name}"`) === 0),
+    operationsBefore: (n, now, limit) =>
+      rows("select n, id from operation where n < ? and expires_at > ? order by n desc limit ?", n, now, limit).map((
+        row
+      ) => ({
+        n: Number(row["n"]),
+        id: String(row["id"])
+      })),
+    reopen: (operationId) => {
+      const [changed] = rows(
+        "select min(n) as first, max(n) as last from change where operation_id = ?",
+        operationId
+      )
+      const stem = OperationIds.make(operationId)("evt").slice(0, -4)
+      const [told] = rows(
+        "select min(seq) as first, max(seq) as last from outbox where event_id >= ? and event_id < ?",
+        stem,
+        `${stem}~`
+      )
+      if (changed?.["first"] === null && told?.["first"] === null) return undefined
+      run("delete from backlog where operation_id = ?", operationId)
+      return Number(
+        run(
+          "insert into backlog (operation_id, accepted_at, first_change, last_change, first_message, last_message, status) " +
+            "select id, received_at, ?, ?, ?, ?, 'pending' from operation where id = ?",
+          changed?.["first"] ?? 1,
+          changed?.["last"] ?? 0,
+          told?.["first"] ?? 1,
+          told?.["last"] ?? 0,
+          operationId
+        ).lastInsertRowid
+      )
     },
     count: (table) => Number(value(`select count(*) from "${table.name}"`)),
     allRows: () =>
