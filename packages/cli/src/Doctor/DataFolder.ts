@@ -173,7 +173,9 @@ const isHeld = (path: string): boolean => {
 }
 
 const locks = (folder: string): ReadonlyArray<Finding> => {
-  const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".lock")) : []
+  const files = statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true
+    ? readdirSync(folder).filter((name) => name.endsWith(".lock"))
+    : []
   const agentsOf = new Map<string, Array<string>>()
   for (const file of files) {
     const path = join(folder, file)

@@ -51,7 +51,9 @@ const handshake = (broker: string, config: KafkaConfig): Effect.Effect<Finding, 
       brokerFail(broker, fault.code, fault.detail, Network.fixOf(fault, variables))
     yield* Effect.mapError(Network.resolve(host), onNetwork)
     const reached = yield* Effect.mapError(Network.reach(host, port), onNetwork)
-    if (config.ssl !== false) yield* Effect.mapError(Network.shakeHands(host, port, config.ssl), onNetwork)
+    const encryption = config.ssl === false
+      ? ""
+      : `, ${yield* Effect.mapError(Network.shakeHands(host, port, config.ssl), onNetwork)}`
     const versions = yield* Effect.catchTags(apiVersions(host, port, config.ssl), {
       NetworkFault: (fault) => Effect.fail(onNetwork(fault)),
       NotKafka: ({ detail }) =>
@@ -72,7 +74,7 @@ const handshake = (broker: string, config: KafkaConfig): Effect.Effect<Finding, 
         ))
     })
     yield* spokenBy(broker, versions)
-    return ok("kafka.broker", `${broker} answers (${Network.millis(reached.millis)})`)
+    return ok("kafka.broker", `${broker} answers (${Network.millis(reached.millis)}${encryption})`)
   })
 
 const spokenBy = (broker: string, versions: ApiVersions): Effect.Effect<void, Finding> => {
@@ -113,6 +115,23 @@ export const findingOf = (check: string, config: KafkaConfig, thrown: unknown): 
   const fault = Network.faultOf(root)
   const { message, name } = root instanceof Error ? root : { message: String(root), name: "" }
   const type = root instanceof Error && "type" in root ? String(root.type) : ""
+  const broker = root instanceof Error && "broker" in root ? String(root.broker) : ""
+  if (fault !== undefined && broker !== "" && !config.brokers.includes(broker)) {
+    return fail(
+      "kafka.cluster",
+      "advertised_unreachable",
+      `a broker says that it is at ${broker}, which cannot be used from here: ${fault.detail}`,
+      "correct advertised.listeners of the broker, or open the way to it"
+    )
+  }
+  if (/not valid given the current SASL state/.test(message)) {
+    return fail(
+      check,
+      "login_unexpected",
+      "the broker asks for no login on this port",
+      "name a port in KAFKA_BROKERS that asks for one, or unset KAFKA_SASL_MECHANISM and what belongs to it"
+    )
+  }
   if (name === "KafkaJSSASLAuthenticationError" || /SASL|authentication/i.test(`${type} ${message}`)) {
     return /mechanism/i.test(message)
       ? fail(check, "mechanism_refused", message, "set KAFKA_SASL_MECHANISM to one that the brokers offer")
@@ -137,12 +156,7 @@ export const findingOf = (check: string, config: KafkaConfig, thrown: unknown): 
         "the broker hangs up on who does not log in",
         "set KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or name a port that asks for no login"
       )
-      : fail(
-        check,
-        "connection_closed",
-        "the broker hangs up during the login",
-        "name a port in KAFKA_BROKERS that asks for a login, or unset KAFKA_SASL_MECHANISM and what belongs to it"
-      )
+      : fail(check, "connection_closed", "the broker hangs up during the login", "look into the broker's log")
   }
   if (fault !== undefined) return fail(check, fault.code, fault.detail, Network.fixOf(fault, variables))
   return fail(check, type === "" ? "kafka_error" : type.toLowerCase(), message, "look into the brokers' logs")
@@ -178,7 +192,7 @@ type Ask = <A>(check: string, request: (admin: Admin) => Promise<A>) => Effect.E
 /** Clients are sent on to the addresses that the brokers give of themselves. */
 const cluster = (ask: Ask, config: KafkaConfig, report: Report): Effect.Effect<number, Finding> =>
   Effect.gen(function*() {
-    const { brokers, controller } = yield* ask("kafka.cluster", (admin) => admin.describeCluster())
+    const { brokers, controller } = yield* ask("kafka.login", (admin) => admin.describeCluster())
     report(ok(
       "kafka.login",
       config.sasl === undefined ? "no login is asked for" : `${config.sasl.username} is let in`
@@ -241,6 +255,8 @@ const topics = (
       yield* ask("kafka.topics", (admin) =>
         admin.createTopics({
           validateOnly: true,
+          // There will be none.
+          waitForLeaders: false,
           timeout: STEP_MILLIS,
           topics: missing.map(({ name, partitions }) => ({
             topic: name,

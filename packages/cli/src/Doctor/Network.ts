@@ -110,10 +110,10 @@ const use = <S extends Socket, A>(
     socket.on("close", () =>
       end(Effect.fail(new NetworkFault({ code: "connection_closed", detail: "the other side closed the connection" }))))
     socket.once(ready, () =>
-      end(Effect.sync(() =>
-        act(socket)
-      )))
-    return Effect.sync(() => void socket.destroy())
+      end(Effect.succeed(act(socket))))
+    return Effect.sync(() =>
+      void socket.destroy()
+    )
   })
 
 /**
@@ -189,7 +189,7 @@ export const fixOf = (
     case "tls_not_spoken":
       return `the server does not encrypt on this port: set it up to, or change ${variables.encrypted}`
     case "tls_silent":
-      return "the server accepts connections and does not answer: look whether it is stalled, and restart it"
+      return `the server does not encrypt on this port (change ${variables.encrypted}), or it is stalled (restart it)`
     case "tls_untrusted":
       return `put the certificate of the authority that signed the server's into the file of ${variables.authorities}`
     case "tls_expired":

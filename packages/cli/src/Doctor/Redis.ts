@@ -9,7 +9,7 @@ import * as Network from "./Network.ts"
 const variables = {
   address: "REDIS_URL",
   authorities: "REDIS_CA_FILE",
-  encrypted: "rediss:// to redis:// in REDIS_URL"
+  encrypted: "rediss:// in REDIS_URL"
 }
 
 /** A connection, and one command, end by this time. */
@@ -75,7 +75,7 @@ export const findingOf = (check: string, thrown: unknown): Finding => {
   return fail(check, "redis_error", message, "look into the server's log")
 }
 
-const connected = (config: RedisConfig) =>
+const connected = (config: RedisConfig, report: Report) =>
   Effect.gen(function*() {
     let fault: unknown
     const client = yield* Effect.acquireRelease(
@@ -83,9 +83,6 @@ const connected = (config: RedisConfig) =>
         const client = new Redis({
           host: config.host,
           port: config.port,
-          db: config.database,
-          ...(config.user === undefined ? {} : { username: config.user }),
-          ...(config.password === undefined ? {} : { password: Redacted.value(config.password) }),
           ...(config.tls === false ? {} : { tls: Network.tlsOptions(config.host, config.tls) }),
           lazyConnect: true,
           connectTimeout: STEP_MILLIS,
@@ -102,10 +99,21 @@ const connected = (config: RedisConfig) =>
       }),
       (client) => Effect.sync(() => client.disconnect())
     )
-    yield* Effect.tryPromise({
-      try: () => client.connect().then(() => client.ping()),
-      catch: (thrown) => findingOf("redis.login", fault ?? thrown)
-    })
+    const ask = (command: () => Promise<unknown>) =>
+      Effect.tryPromise({ try: command, catch: (thrown) => findingOf("redis.login", fault ?? thrown) })
+    yield* ask(() => client.connect())
+    // Not left to the client: what the server says to it must be seen.
+    const { password, user } = config
+    if (password !== undefined) {
+      yield* ask(() => client.call("AUTH", ...(user === undefined ? [] : [user]), Redacted.value(password))).pipe(
+        Effect.catchIf(
+          ({ code }) => code === "password_unexpected",
+          (finding) => Effect.sync(() => report({ ...finding, status: "warn" }))
+        )
+      )
+    }
+    yield* ask(() => client.select(config.database))
+    yield* ask(() => client.ping())
     return client
   })
 
@@ -133,23 +141,27 @@ const roleOf = (info: ReadonlyMap<string, string>): ReadonlyArray<Finding> =>
     ? [fail("redis.role", "replica", "a replica, which can only be read", "name the primary in REDIS_URL")]
     : []
 
-const encryptionOf = (config: RedisConfig, isLocal: boolean): Finding =>
-  config.tls !== false
-    ? ok("redis.encryption", "encrypted, the server is verified")
-    : isLocal
-    ? ok("redis.encryption", "not encrypted, and does not leave this machine")
-    : warn(
-      "redis.encryption",
-      "not_encrypted",
-      "not encrypted",
-      "begin REDIS_URL with rediss://, and set REDIS_CA_FILE when the authority is your own"
+const encryptionOf = ({ host, port, tls }: RedisConfig, isLocal: boolean): Effect.Effect<Finding, Finding> =>
+  tls !== false
+    ? Effect.mapBoth(Network.shakeHands(host, port, tls), {
+      onFailure: (fault) => networkFail("redis.encryption", fault),
+      onSuccess: (seen) => ok("redis.encryption", seen)
+    })
+    : Effect.succeed(
+      isLocal
+        ? ok("redis.encryption", "not encrypted, and does not leave this machine")
+        : warn(
+          "redis.encryption",
+          "not_encrypted",
+          "not encrypted",
+          "begin REDIS_URL with rediss://, and set REDIS_CA_FILE when the authority is your own"
+        )
     )
 
-const questions = (config: RedisConfig, isLocal: boolean, report: Report): Effect.Effect<void, Finding> =>
+const questions = (config: RedisConfig, report: Report): Effect.Effect<void, Finding> =>
   Effect.scoped(Effect.gen(function*() {
-    const client = yield* connected(config)
+    const client = yield* connected(config, report)
     report(ok("redis.login", `database ${config.database} answers PING`))
-    report(encryptionOf(config, isLocal))
     const ask = <A>(command: () => Promise<A>) =>
       Effect.tryPromise({ try: command, catch: (thrown) => findingOf("redis.facts", thrown) })
     const info = valuesOf(yield* ask(() => client.info()))
@@ -186,7 +198,8 @@ export const examine = (config: RedisConfig, report: Report): Effect.Effect<void
       "redis.address",
       `${config.host}:${config.port} answers (${reached.address}, ${Network.millis(reached.millis)})`
     ))
-    yield* questions(config, Network.isLocal(addresses), report).pipe(
+    report(yield* encryptionOf(config, Network.isLocal(addresses)))
+    yield* questions(config, report).pipe(
       Network.within(
         () =>
           fail(
