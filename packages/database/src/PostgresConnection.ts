@@ -17,6 +17,9 @@ export interface PostgresConfig {
 /** A connection must come about within this time, in milliseconds. */
 const CONNECT_MILLIS = 2_000
 
+/** How long a server may take to hear that a session is closed, in milliseconds. */
+const GOODBYE_MILLIS = 1_000
+
 /**
  * What a session allows itself, in milliseconds. A transaction whose client stands still ends by itself, so that what it
  * has locked is free again.
@@ -79,6 +82,8 @@ export interface PostgresConnection {
   ) => Effect.Effect<ReadonlyArray<Result>, PostgresError>
   /** Ends the session at once; whatever waits fails. */
   readonly destroy: (why: string) => void
+  /** Takes leave of the server, which otherwise notes a client that broke off. Nothing may be under way. */
+  readonly close: () => void
   readonly isOpen: () => boolean
   /** Calls the listener once, when the session has ended for whatever reason; returns how to stop. */
   readonly onEnd: (listener: (why: string) => void) => () => void
@@ -130,6 +135,12 @@ const wrap = (client: pg.Client): PostgresConnection => {
       return () => void listeners.delete(listener)
     },
     destroy,
+    close: () => {
+      if (ended !== undefined) return
+      end("closed")
+      void client.end().catch(() => {})
+      setTimeout(() => socket()?.destroy(), GOODBYE_MILLIS).unref()
+    },
     run: (statements, withinMillis) =>
       Effect.async<ReadonlyArray<Result>, PostgresError>((resume) => {
         if (ended !== undefined) {
