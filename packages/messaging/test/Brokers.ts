@@ -1,4 +1,7 @@
+import { EventBus } from "@holdfast/messaging/EventBus"
 import * as KafkaConfig from "@holdfast/messaging/KafkaConfig"
+import type { Status } from "@holdfast/resilience/Dependency"
+import { Data, Effect, Stream } from "effect"
 import { randomBytes } from "node:crypto"
 
 /** Short enough for tests to wait for, long enough for a busy machine. */
@@ -26,3 +29,23 @@ export const configOf = (
   prefix = ownPrefix(),
   overrides: Partial<KafkaConfig.Timing> = {}
 ): KafkaConfig.KafkaConfig => KafkaConfig.make({ brokers, prefix, timing: { ...timing, ...overrides } })
+
+/** What a test waits for has not come. */
+export class NotInTime extends Data.TaggedError("NotInTime")<{ readonly waitedFor: string; readonly seen: unknown }> {}
+
+/** A test that waits for ever says nothing. */
+export const inTime =
+  (waitedFor: string, seen: () => unknown = () => undefined) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
+    Effect.timeoutFail(self, { duration: "30 seconds", onTimeout: () => new NotInTime({ waitedFor, seen: seen() }) })
+
+/** Ends as soon as the bus finds its broker so. */
+export const brokerIs = (status: Status) =>
+  Effect.flatMap(
+    EventBus,
+    ({ broker }) =>
+      broker === undefined ? Effect.dieMessage("the bus has no broker") : broker.changes.pipe(
+        Stream.filter((state) => state.status === status),
+        Stream.runHead,
+        inTime(`the broker is ${status}`, broker.current)
+      )
+  )

@@ -114,6 +114,8 @@ export const make = (
     /** Publishes the oldest messages. Answers whether there may be more. */
     const publish = Effect.gen(function*() {
       const pending = yield* relay.pending(BATCH)
+      if (!prepared) prepared = yield* insistently(topics.ensure(Topics.declared([agent]).map(({ name }) => name)))
+      if (!prepared) return false
       const batch = KafkaRecord.batchOf(pending.map(({ envelope }) => envelope), config.prefix, BATCH_BYTES)
       const last = pending[batch.taken - 1]
       if (last === undefined) return false
@@ -139,7 +141,6 @@ export const make = (
       })
 
     const run = Effect.gen(function*() {
-      prepared = yield* insistently(topics.ensure(Topics.declared([agent]).map(({ name }) => name)))
       for (;;) {
         wake.unsafeClose()
         const more = yield* Effect.catchAllCause(publish, stumbled)
