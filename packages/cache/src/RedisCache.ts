@@ -10,6 +10,13 @@ import { type Connection, Redis, type RedisFailure } from "./Redis.ts"
 /** Holds the name of the current generation. */
 const GENERATION = "cache-generation"
 
+/** Ends the generation named, if it still lasts: the end of an earlier one that arrives late must not bring that back. */
+const REPLACE = `
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+`
+
 /** Every text in Redis begins with the name of its generation, which is that long. */
 const NAME_LENGTH = 36
 
@@ -28,6 +35,7 @@ export const store = (maxEntries: number): Effect.Effect<Store, never, Redis | S
   Effect.gen(function*() {
     const redis = yield* Redis
     let memory = MemoryCache.store(maxEntries)
+    /** The generation in which texts are written, as far as this process knows. */
     let generation = ""
     /** The return of Redis since which its texts have been used. */
     let sharedSince = 0
@@ -35,54 +43,48 @@ export const store = (maxEntries: number): Effect.Effect<Store, never, Redis | S
     let pristine = true
 
     const isShared = () => redis.returns() === sharedSince && redis.dependency.current().status !== "away"
-    const settle = (current: string, tenure: number) =>
+    const settle = (tenure: number) =>
       Effect.sync(() => {
-        generation = current
         memory = MemoryCache.store(maxEntries)
         sharedSince = tenure
         pristine = false
       })
-    /** The generation in Redis, `next` if there is none. */
-    const established = (connection: Connection, next: string) =>
-      Promise.all([connection.set(GENERATION, next, "NX"), connection.get(GENERATION)]).then(([, current]) =>
-        current ?? next
-      )
+    /** Takes over the generation in Redis; begins one if there is none. */
+    const established = (connection: Connection): Promise<void> => {
+      const next = randomUUID()
+      return Promise.all([connection.set(GENERATION, next, "NX"), connection.get(GENERATION)]).then(([, current]) => {
+        generation = current ?? next
+      })
+    }
     const raise: Effect.Effect<void, RedisFailure> = Effect.suspend(() => {
       const tenure = redis.returns()
       const next = randomUUID()
-      // From here on all changes go to Redis too, behind this one: other processes write in the new generation at once.
-      generation = next
-      return Effect.zipRight(
-        Effect.flatMap(redis.change((connection) => connection.set(GENERATION, next)), Fiber.join),
-        settle(next, tenure)
-      )
+      const replace = (connection: Connection) =>
+        connection.get(GENERATION).then((current) => {
+          // From here on all changes go to Redis too, behind this one: others write in the new generation at once.
+          generation = next
+          return connection.eval(REPLACE, 1, GENERATION, current ?? "", next)
+        })
+      return Effect.flatMap(Effect.flatMap(redis.change(replace), Fiber.join), (replaced) =>
+        replaced === 1 ? settle(tenure) : raise)
     })
     const adopt = Effect.suspend(() => {
       const tenure = redis.returns()
       return Effect.flatMap(
-        redis.use((connection) => established(connection, randomUUID())),
-        (current) => pristine ? settle(current, tenure) : raise
+        redis.use(established),
+        () =>
+          pristine ? settle(tenure) : raise
       )
     })
     yield* redis.onReturn(Effect.suspend(() => pristine ? adopt : raise))
 
-    /** Redis was emptied: the first to see it begins a generation, behind which all others write. */
-    const begin = (connection: Connection): Promise<void> => {
-      const next = generation = randomUUID()
-      return established(connection, next).then((current) => {
-        if (generation === next) generation = current
-      })
-    }
-    const find = (connection: Connection, key: string): Promise<string | undefined> => {
-      const asked = generation
-      return connection.mget(GENERATION, keyOf(key)).then(([current = null, text = null]) => {
-        if (asked === generation) {
-          if (current === null) return begin(connection).then(() => undefined)
-          generation = current
-        }
+    const find = (connection: Connection, key: string): Promise<string | undefined> =>
+      connection.mget(GENERATION, keyOf(key)).then(([current = null, text = null]) => {
+        // Redis was emptied: all begin in the generation of the first to see it.
+        if (current === null) return established(connection).then(() => undefined)
+        generation = current
         return text !== null && text.slice(0, NAME_LENGTH) === current ? text.slice(NAME_LENGTH) : undefined
       })
-    }
 
     return {
       read: (key) =>

@@ -153,8 +153,10 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("cache in Redi
       const before = yield* generation
       yield* proxy.pass
       // Redis is told of the new generation a while before the process hears that it was.
-      yield* proxy.latency(100)
-      yield* Effect.repeat(Effect.delay(generation, "2 millis"), { until: (now) => now !== before })
+      yield* proxy.latency(60)
+      yield* Effect.repeat(Effect.delay(generation, "2 millis"), { until: (now) => now !== before }).pipe(
+        Effect.timeout("5 seconds")
+      )
       assert.isUndefined(yield* other.find("a"))
       yield* other.set(Version, "a", 1)
       assert.strictEqual(yield* other.find("a"), 1)
@@ -162,6 +164,22 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("cache in Redi
       yield* returning.invalidate(Version, "a")
       yield* returning.becomes("up")
       assert.isUndefined(yield* returning.find("a"))
+    }))
+
+  it.scopedLive("Redis is not read before its generation is new, also when others take their time to prepare", () =>
+    Effect.gen(function*() {
+      const server = yield* RedisServer.start()
+      const slow = Layer.scopedDiscard(
+        Effect.flatMap(Redis.Redis, ({ onReturn }) => onReturn(Effect.sleep("100 millis")))
+      )
+      yield* Effect.gen(function*() {
+        const cache = yield* Cache.Cache
+        yield* cache.set(Version, "a", 1)
+        ;(yield* Redis.Redis).dependency.unsafeLost("a test says so")
+        yield* cache.invalidate(Version, "a")
+        yield* becomes("recovering")
+        assert.isTrue(Option.isNone(yield* cache.get(Version, "a")))
+      }).pipe(Effect.provide(onceUp(Layer.provideMerge(RedisCache.layer(), slow), server)))
     }))
 
   it.scopedLive("what memory held in one outage is not there in the next", () =>
@@ -220,6 +238,38 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("cache in Redi
       }
       // It did arrive, or this test says nothing.
       assert.isNotNull(yield* tell(server, "get", `${prefix}cache:version:a`))
+    }))
+
+  it.scopedLive("nor does a whole return of this process that Redis is given late", () =>
+    Effect.gen(function*() {
+      const server = yield* RedisServer.start()
+      const detour = yield* TcpProxy.make(server)
+      const front = yield* TcpProxy.make(detour)
+      const prefix = ownPrefix()
+      const cache = yield* process(front, prefix)
+      yield* front.cut
+      yield* cache.becomes("away")
+      yield* detour.latency(60)
+      let begins = false
+      yield* detour.onUpstream((chunk) => {
+        begins ||= /eval\r\n[^]*cache-generation/.test(String(chunk))
+        return "pass"
+      })
+      // It is about to begin a generation, and writes in it; both are held up, and given up.
+      yield* Effect.repeat(Effect.sleep("2 millis"), { until: () => begins }).pipe(Effect.timeout("5 seconds"))
+      yield* detour.stall("upstream")
+      yield* cache.set(Version, "a", 1)
+      yield* cache.becomes("away")
+      yield* cache.invalidate(Version, "a")
+      yield* front.setTarget(server)
+      yield* cache.becomes("up")
+      assert.isUndefined(yield* cache.find("a"))
+      yield* detour.pass
+      const text = tell(server, "get", `${prefix}cache:version:a`)
+      yield* Effect.repeat(Effect.delay(text, "2 millis"), { until: (text) => text !== null }).pipe(
+        Effect.timeout("5 seconds")
+      )
+      assert.isUndefined(yield* cache.find("a"))
     }))
 
   it.scopedLive("a Redis that comes back with older data, its own snapshot, is not believed", () =>
