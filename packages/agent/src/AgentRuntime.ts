@@ -219,7 +219,7 @@ export const make = (
     const main = Effect.gen(function*() {
       const { context, database } = yield* openStubbornly
       status.fault = undefined
-      degradation.unsafeReport({ standby: "ok" })
+      if (database.primary === undefined) degradation.unsafeReport({ standby: "ok" })
       // The agent's type says that nothing is missing; what its parts need is in here, the work's scope included.
       const everything = Context.add(context, Scope.Scope, workScope) as Context.Context<AnyService>
       yield* Effect.provide(work(database, everything), everything)

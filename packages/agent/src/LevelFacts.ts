@@ -65,7 +65,10 @@ export const followPrimary = (
   primary: PrimaryStatus
 ): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function*() {
-    degradation.unsafeReport({ primary: primary.dependency.current().status })
+    degradation.unsafeReport({
+      primary: primary.dependency.current().status,
+      ...(primary.persistence === "memory" ? { standby: "unwritable" as const, memoryAnswers: true } : {})
+    })
     yield* follow(primary.dependency, (status) => degradation.unsafeReport({ primary: status }))
     yield* Effect.forkScoped(Effect.forever(Effect.zipRight(
       Effect.sleep(LOOK),

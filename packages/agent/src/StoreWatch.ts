@@ -32,6 +32,7 @@ export const make = (
 ): Effect.Effect<DatabaseShape, never, Scope.Scope> =>
   Effect.gen(function*() {
     let lost = false
+    const standby = () => lost || database.primary?.persistence === "memory" ? "unwritable" : "ok"
     const dependency = yield* Dependency.make({
       name: `${database.agent} store`,
       initial: "up",
@@ -41,15 +42,19 @@ export const make = (
     yield* Effect.forkScoped(Stream.runForEach(dependency.changes, (state) =>
       Effect.sync(() => {
         lost = state.status !== "up"
-        degradation.unsafeReport({ standby: lost ? "unwritable" : "ok" })
+        degradation.unsafeReport({ standby: standby() })
       })))
+
+    /** What the primary has refused, or has not answered, is told by its own dependency. */
+    const isOfPrimary = ({ reason }: StoreUnavailable) =>
+      database.primary !== undefined && (reason === "lost" || reason === "locked")
 
     const observe = (error: unknown) =>
       Effect.sync(() => {
-        if (!(error instanceof StoreUnavailable) || error.reason === "closed") return
+        if (!(error instanceof StoreUnavailable) || error.reason === "closed" || isOfPrimary(error)) return
         lost = true
         dependency.unsafeLost(error.detail)
-        degradation.unsafeReport({ standby: "unwritable" })
+        degradation.unsafeReport({ standby: standby() })
       })
 
     return {

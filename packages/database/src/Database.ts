@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { Operation, Outcome } from "./Operation.ts"
+import type { Purged } from "./PostgresHousekeeping.ts"
 import type {
   ExecuteError,
   NothingWithheld,
@@ -124,6 +125,8 @@ export interface PrimaryStatus {
   readonly dependency: Dependency
   /** The file holds what the primary had when it was last followed: it can serve before the primary has been reached. */
   readonly isWarm: boolean
+  /** `memory`: the data folder cannot be used, so that nothing can be written while the primary is away. */
+  readonly persistence: "file" | "memory"
   /** `primary`: transactions count there. `alone`: they count in the file, and are merged later. */
   readonly mode: () => "primary" | "alone"
   readonly backlog: () => {
@@ -135,12 +138,17 @@ export interface PrimaryStatus {
   readonly replicas: () => number
   readonly epoch: () => number
   readonly roundTripMillis: () => number
+  /** Sessions that are open: the writer's, and the watch's, which all agents of the process share. */
+  readonly connections: () => number
   readonly stats: Readonly<{
     failovers: number
     failbacks: number
     unknownCommits: number
     lastFailback: FailbackReport | undefined
     pulled: number
+    /** Operations of outages since the start, by what the merge made of them. */
+    merged: number
+    withheld: number
   }>
   readonly withheld: Effect.Effect<ReadonlyArray<WithheldOperation>, ReadError>
   /**
@@ -154,6 +162,11 @@ export interface PrimaryStatus {
   ) => Effect.Effect<void, SettleError>
   /** Leaves the healthy primary, works alone for so long, comes back and compares everything. */
   readonly drill: (alone: Duration.Duration) => Effect.Effect<FailbackReport, SettleError>
+  /**
+   * Removes from the primary what nobody needs any more (spec §20), in chunks and beside the writer. `isPublished`: a broker
+   * carries the messages, and one that it has not acknowledged stays.
+   */
+  readonly purge: (options: { readonly isPublished: boolean }) => Effect.Effect<Purged, PrimaryAway>
 }
 
 /** Why a withheld operation is not settled, or a drill not run. */

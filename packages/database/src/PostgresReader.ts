@@ -44,14 +44,15 @@ const make = (agent: string, session: PostgresConnection): ReaderShape => {
     Effect.catchAll(
       Effect.map(session.run([statement], ANSWER_MILLIS), ([result]) => result?.rows ?? []),
       // As a faulty statement is in a file: a bug.
-      (error) =>
-        error._tag === "PostgresStatementInvalid" ? Effect.die(error) : Effect.fail(unavailable(agent)(error))
+      (error) => error._tag === "PostgresStatementInvalid" ? Effect.die(error) : Effect.fail(unavailable(agent)(error))
     )
   return {
     get: (table, key) => {
       const of = PostgresTable.of(table)
-      return Effect.map(ask(of.byKeys([key])), ([row]) =>
-        Option.map(Option.fromNullable(row), (found) => PostgresTable.typed(table, of.decode(found))))
+      return Effect.map(
+        ask(of.byKeys([key])),
+        ([row]) => Option.map(Option.fromNullable(row), (found) => PostgresTable.typed(table, of.decode(found)))
+      )
     },
     select: (table, query) => {
       const of = PostgresTable.of(table)

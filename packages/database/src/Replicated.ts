@@ -11,8 +11,10 @@ import type { DatabaseShape, FailbackReport, PrimaryStatus } from "./Database.ts
 import { Database } from "./Database.ts"
 import * as Failback from "./Failback.ts"
 import type { CommitUnknown } from "./GroupCommit.ts"
+import * as MemoryFolder from "./MemoryFolder.ts"
 import { type PostgresConfig, quote, type Statement } from "./PostgresConnection.ts"
 import * as PostgresError from "./PostgresError.ts"
+import * as PostgresHousekeeping from "./PostgresHousekeeping.ts"
 import * as PostgresSchema from "./PostgresSchema.ts"
 import type { PostgresWatch } from "./PostgresWatch.ts"
 import * as Primary from "./Primary.ts"
@@ -75,6 +77,31 @@ const asStoreError = (error: PostgresError.PostgresError): StoreUnavailable =>
     cause: error
   })
 
+/**
+ * The file in the data folder. Where that cannot be used, or another process uses it, a file in memory does as long as the
+ * primary is there: it is filled from there, and vanishes with the process.
+ */
+const openFile = (
+  options: Options
+): Effect.Effect<
+  { readonly core: Sqlite.Core; readonly persistence: PrimaryStatus["persistence"] },
+  StoreUnavailable,
+  Scope.Scope
+> =>
+  Effect.catchAll(
+    Effect.map(Sqlite.open(options), (core) => ({ core, persistence: "file" as const })),
+    (error) =>
+      Effect.gen(function*() {
+        yield* Effect.logError(
+          `the ${options.agent} agent cannot use its file (${error.detail}); memory does as long as Postgres is there, ` +
+            "and nothing is written while it is not"
+        )
+        const directory = yield* MemoryFolder.make
+        const core = yield* Sqlite.open({ ...options, directory })
+        return { core, persistence: "memory" as const }
+      })
+  )
+
 const isOfSchema = (error: unknown): boolean =>
   error instanceof PostgresError.PostgresStatementInvalid || error instanceof PostgresError.PostgresMisconfigured
 
@@ -89,7 +116,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       Effect.sync(() => Primary.make(options.postgres, agent, tables)),
       (made) => Effect.sync(() => made.destroy("closed"))
     )
-    const core = yield* Sqlite.open(options)
+    const { core, persistence } = yield* openFile(options)
     const clock = yield* Effect.clock
     const now = () => clock.unsafeCurrentTimeMillis()
     const shadow = Shadow.make(core.state.connection, core.state.statements, tables)
@@ -120,7 +147,9 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       failbacks: 0,
       unknownCommits: 0,
       lastFailback: undefined,
-      pulled: 0
+      pulled: 0,
+      merged: 0,
+      withheld: 0
     }
 
     const file = <A>(run: () => A): Effect.Effect<A, StoreUnavailable> =>
@@ -214,6 +243,8 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
           report.merged += round.merged
           report.withheld += round.withheld
           report.conflicts += round.conflicts
+          stats.merged += round.merged
+          stats.withheld += round.withheld
           for (const name of round.touched) touched.add(name)
           countBacklog()
           countWithheld()
@@ -402,7 +433,8 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       }),
       isAlone: () => plan !== "primary",
       refusal: ({ id, writeClass }) =>
-        plan === "alone" && (writeClass === "provisional" || writeClass === "refused" || isFull())
+        plan === "alone" &&
+          (writeClass === "provisional" || writeClass === "refused" || isFull() || persistence === "memory")
           ? new WriteRefused({ operationId: id, writeClass })
           : undefined,
       bound: () =>
@@ -544,6 +576,13 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
           : new PrimaryAway({ detail: `Postgres is away: ${dependency.current().lastError ?? "not reached yet"}` })
       )
 
+    /** In an exclusive turn of the writer, so that nothing unmerged can come between. */
+    const compareAll = Effect.gen(function*() {
+      // What the file has taken alone since is no difference, and must not be overwritten.
+      if (mode !== "primary") return yield* new PrimaryAway({ detail: "Postgres was lost again before the comparison" })
+      const proof = yield* Failback.prove(sides, yield* file(() => everyRow(shadow)))
+      return { proof, copied: proof.isCopyNeeded ? yield* Failback.copy(sides) : 0 }
+    })
     const drill = (alone: Duration.Duration) =>
       whileUp(Effect.gen(function*() {
         drillUntil = now() + Duration.toMillis(alone)
@@ -552,24 +591,25 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         drillUntil = undefined
         dependency.unsafeProbe()
         while (dependency.current().status !== "up") yield* Effect.sleep("20 millis")
-        const names = yield* file(() => everyRow(shadow))
-        const proof = yield* Effect.mapError(
-          core.exclusive(Failback.prove(sides, names)),
-          (error) => new PrimaryAway({ detail: error.message })
+        const { copied, proof } = yield* Effect.mapError(
+          core.exclusive(compareAll),
+          (error) => error._tag === "PrimaryAway" ? error : new PrimaryAway({ detail: error.message })
         )
         const last = stats.lastFailback ?? { ...report, at: now(), millis: 0 }
-        const result: FailbackReport = { ...last, compared: proof.rows, repaired: proof.repaired }
+        const result: FailbackReport = { ...last, compared: proof.rows, repaired: proof.repaired, copied }
         return result
       }))
 
     const status: PrimaryStatus = {
       dependency,
       isWarm,
+      persistence,
       mode: () => mode,
       backlog: () => ({ ...backlog, isFull: isFull(), withheld }),
       replicas,
       epoch: () => epoch,
       roundTripMillis: watch.roundTripMillis,
+      connections: () => Number(primary.isOpen()) + Number(watch.isUp()),
       stats,
       withheld: Settlement.list(core.database),
       settle: (operationId, keep, by) =>
@@ -577,7 +617,12 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
           core.exclusive(Settlement.settle(sides, operationId, keep, by)),
           () => Effect.sync(countWithheld)
         )),
-      drill
+      drill,
+      purge: (what) =>
+        whileUp(Effect.mapError(
+          PostgresHousekeeping.purge(options.postgres, agent, what),
+          (error) => new PrimaryAway({ detail: PostgresSchema.describe(error) })
+        ))
     }
 
     return {

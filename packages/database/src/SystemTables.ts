@@ -165,6 +165,26 @@ export const Cursors = Table.make("cursor", {
   merge: Table.ledger
 })
 
+/**
+ * What the file has taken while the primary was away, and what became of it. A place in the file: the primary has no such
+ * table.
+ */
+export const Backlog = Table.make("backlog", {
+  columns: {
+    n: Table.integer,
+    operationId: Table.text,
+    acceptedAt: Table.integer,
+    firstChange: Table.integer,
+    lastChange: Table.integer,
+    firstMessage: Table.integer,
+    lastMessage: Table.integer,
+    status: Table.textOf(Schema.Literal("pending", "merged", "withheld")),
+    mergedAt: Table.nullable(Table.integer)
+  },
+  key: ["n"],
+  merge: Table.ledger
+})
+
 /** Grows with each row. SQLite gives the number of a deleted last row again, so the last row is never purged. */
 const counted = (column: string) => ({
   sqlite: `${column} integer primary key`,
@@ -343,7 +363,7 @@ export const migrations: ReadonlyArray<Migration.Migration> = [
   ])
 ]
 
-/** Every system table, for tests that compare declarations with migrations. */
+/** Every system table of both sides, for tests that compare declarations with migrations. */
 export const all = [Operations, Outbox, Changes, Conflicts, Withheld, Intents, Sagas, DeadLetters, Cursors] as const
 
 /** Those whose rows are recorded as changes, like an agent's own. */
