@@ -13,12 +13,23 @@ import * as Verification from "./Verify/Verification.ts"
 /** Something does not hold. */
 export class VerificationFailed extends Data.TaggedError("VerificationFailed")<{ readonly detail: string }> {}
 
-const dataDir = Options.text("data-dir").pipe(
-  Options.withDescription("Folder of the stores, instead of HOLDFAST_DATA_DIR"),
-  Options.optional
+const dataDirs = Options.text("data-dir").pipe(
+  Options.withDescription("Folder of the stores, instead of HOLDFAST_DATA_DIR; once for each process that has its own"),
+  Options.repeated
+)
+
+const shadow = Options.boolean("shadow").pipe(
+  Options.withDescription("Compare the files in the folders with Postgres, row by row")
 )
 
 const minor = (amount: number): string => (amount / 100).toFixed(2)
+
+const formatShadows = (shadows: Verification.Verification["shadows"]): string => {
+  const pending = shadows.reduce((sum, file) => sum + file.pending, 0)
+  const rows = shadows.flatMap(({ tables }) => tables).reduce((sum, table) => sum + table.rows, 0)
+  return `shadows: ${shadows.length} files, ${pending} operations to merge` +
+    (shadows.some(({ tables }) => tables.length > 0) ? `, ${rows} rows compared` : "")
+}
 
 const format = (found: Verification.Verification): string =>
   [
@@ -45,6 +56,7 @@ const format = (found: Verification.Verification): string =>
     ]),
     "",
     `stock: ${found.stock.onHand} on hand, ${found.stock.reserved} reserved, ${found.stock.ledgerRows} ledger rows`,
+    ...(found.store === "files" ? [] : [formatShadows(found.shadows)]),
     `digest: ${found.digest}`,
     "",
     found.findings.length === 0
@@ -53,12 +65,21 @@ const format = (found: Verification.Verification): string =>
   ].join("\n")
 
 /** `holdfast verify` */
-export const command = Command.make("verify", { dataDir, json }, (given) =>
+export const command = Command.make("verify", { dataDirs, shadow, json }, (given) =>
   Effect.gen(function*() {
-    const config = yield* AgentConfig.load(
-      Option.isSome(given.dataDir) ? { HOLDFAST_DATA_DIR: given.dataDir.value } : {}
-    )
-    const found = yield* Verification.run(agents({ ...config, port: () => config.port }), config.dataDir)
+    const [first] = given.dataDirs
+    const config = yield* AgentConfig.load(first === undefined ? {} : { HOLDFAST_DATA_DIR: first })
+    if (given.shadow && Option.isNone(config.postgres)) {
+      return yield* new VerificationFailed({
+        detail: "--shadow compares the files with Postgres: set DATABASE_URL as the agents have it"
+      })
+    }
+    const found = yield* Verification.run({
+      agents: agents({ ...config, port: () => config.port }),
+      config,
+      directories: first === undefined ? [config.dataDir] : given.dataDirs,
+      isShadowCompared: given.shadow
+    })
     yield* given.json ? printJson(found) : print(format(found))
     if (found.findings.length > 0) {
       return yield* new VerificationFailed({ detail: `${found.findings.length} things do not hold` })
@@ -66,10 +87,12 @@ export const command = Command.make("verify", { dataDir, json }, (given) =>
   })).pipe(
     Command.withDescription(
       "Check what must hold within and across the agents' stores: ledgers against balances, reservations, orders against\n" +
-        "payments and stock, no order without its end, nothing left in outboxes and sagas. Exit code 1 when something does\n" +
-        "not hold. Reads the stores directly, whether the agents run or not.\n\n" +
+        "payments and stock, no order without its end, nothing left in outboxes, sagas and backlogs. Exit code 1 when\n" +
+        "something does not hold. Reads the stores directly, whether the agents run or not: Postgres with DATABASE_URL,\n" +
+        "else the files.\n\n" +
         "Examples:\n" +
         "  npm run -s holdfast -- verify\n" +
-        "  npm run -s holdfast -- verify --data-dir shop --json"
+        "  npm run -s holdfast -- verify --data-dir shop --json\n" +
+        "  npm run -s holdfast -- verify --shadow --data-dir shop/order --data-dir shop/inventory"
     )
   )

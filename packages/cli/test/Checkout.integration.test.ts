@@ -1,15 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { agents } from "../src/Agents.ts"
 import * as Verification from "../src/Verify/Verification.ts"
 import type { Shop } from "./Shop.ts"
 import { importBody, open, orderThat, place, receive, sell, temporary, until } from "./Shop.ts"
 
 const verify = (dataDir: string) =>
-  Verification.run(
-    agents({ dataDir, host: "127.0.0.1", port: () => 0, peers: { of: {}, others: undefined } }),
-    dataDir
-  )
+  Verification.run({
+    agents: agents({ dataDir, host: "127.0.0.1", port: () => 0, peers: { of: {}, others: undefined } }),
+    config: { postgres: Option.none(), kafka: Option.none() },
+    directories: [dataDir],
+    isShadowCompared: false
+  })
 
 const ended = (order: { readonly state: string }) => order.state !== "placed"
 const held = (reason: string) => (order: { readonly holds: ReadonlyArray<{ reason: string; releasedAt?: string }> }) =>

@@ -1,3 +1,4 @@
+import { PUBLISHED } from "@holdfast/database/SqliteRelay"
 import type { ReadError } from "@holdfast/database/StoreError"
 import type { ReaderShape } from "@holdfast/database/Transaction"
 import * as Effect from "effect/Effect"
@@ -10,8 +11,12 @@ const Nullable = Schema.NullOr(Text)
 /** Reads rows of portable SQL through a schema; a column of another type is a bug of the query. */
 const rows = <A, I>(schema: Schema.Schema<A, I>) => {
   const decode = Schema.decodeUnknown(Schema.Array(schema))
-  return (reader: ReaderShape, sql: string): Effect.Effect<ReadonlyArray<A>, ReadError> =>
-    Effect.flatMap(reader.query(sql), (found) => Effect.orDie(decode(found)))
+  return (
+    reader: ReaderShape,
+    sql: string,
+    parameters: ReadonlyArray<unknown> = []
+  ): Effect.Effect<ReadonlyArray<A>, ReadError> =>
+    Effect.flatMap(reader.query(sql, parameters), (found) => Effect.orDie(decode(found)))
 }
 
 /** An order's header as verification sees it; money in minor units. */
@@ -166,14 +171,76 @@ export const Cursor = Schema.Struct({ source: Text, seq: Count })
 
 export const cursors = (reader: ReaderShape) => rows(Cursor)(reader, "select source, seq from cursor")
 
-export const Pending = Schema.Struct({ seq: Count, type: Text, topic: Text })
+export const Pending = Schema.Struct({ seq: Count, event_id: Text, type: Text, topic: Text, created_at: Count })
 export type Pending = typeof Pending.Type
 
-/** Messages of an outbox behind a place in it; `topics` are constants of the program. */
-export const outboxAfter = (reader: ReaderShape, seq: number, topics: ReadonlyArray<string>) =>
+const pendingColumns = "seq, event_id, type, topic, created_at"
+
+const placeholders = (values: ReadonlyArray<unknown>): string => values.map(() => "?").join(", ")
+
+/** Messages of an outbox behind a place in it. */
+export const outboxAfter = (reader: ReaderShape, seq: number, topics: ReadonlyArray<string>, limit: number) =>
   rows(Pending)(
     reader,
-    `select seq, type, topic from outbox where seq > ${Math.trunc(seq)} and topic in (${
-      topics.map((topic) => `'${topic.replaceAll("'", "''")}'`).join(", ")
-    }) order by seq limit 1000`
+    `select ${pendingColumns} from outbox where seq > ? and topic in (${placeholders(topics)}) order by seq limit ?`,
+    [seq, ...topics, limit]
+  )
+
+/** Messages that Postgres does not know as published. */
+export const unmarked = (reader: ReaderShape) =>
+  rows(Pending)(reader, `select ${pendingColumns} from outbox where published_at is null order by seq limit 1000`)
+
+/** Messages behind the place up to which a store in a file has published. */
+export const behindPublished = (reader: ReaderShape) =>
+  rows(Pending)(
+    reader,
+    `select ${pendingColumns} from outbox where seq > (select coalesce(max(seq), 0) from cursor where source = ?)
+     order by seq limit 1000`,
+    [PUBLISHED]
+  )
+
+const Id = Schema.Struct({ id: Text })
+
+const known = (table: "operation" | "dead_letter") => (reader: ReaderShape, ids: ReadonlyArray<string>) =>
+  ids.length === 0 ? Effect.succeed([]) : Effect.map(
+    rows(Id)(reader, `select id from ${table} where id in (${placeholders(ids)})`, ids),
+    (found) => found.map(({ id }) => id)
+  )
+
+/** Those of the ids that have a record. */
+export const knownOperations = known("operation")
+
+/** Those of the ids that are letters, settled or not. */
+export const knownLetters = known("dead_letter")
+
+export const Withheld = Schema.Struct({ operation_id: Text, command: Text, behind: Nullable, reason: Nullable })
+export type Withheld = typeof Withheld.Type
+
+/** Operations of an outage that wait for a person. */
+export const withheld = (reader: ReaderShape) =>
+  rows(Withheld)(
+    reader,
+    `select w.operation_id, w.command, w.behind,
+       (select min(c.reason) from conflict c where c.operation_id = w.operation_id) as reason
+     from withheld_operation w where w.status = 'open' order by w.at`
+  )
+
+export const Intent = Schema.Struct({ operation_id: Text, command: Text })
+export type Intent = typeof Intent.Type
+
+/** Commands that were accepted during an outage and have not been carried out. */
+export const waitingIntents = (reader: ReaderShape) =>
+  rows(Intent)(reader, "select operation_id, command from intent where status = 'waiting' order by accepted_at")
+
+export const Backlog = Schema.Struct({ pending: Count, oldest: Schema.NullOr(Count) })
+export type Backlog = typeof Backlog.Type
+
+/** What a file has taken alone and not merged yet. */
+export const backlog = (reader: ReaderShape) =>
+  Effect.map(
+    rows(Backlog)(
+      reader,
+      "select count(*) as pending, min(accepted_at) as oldest from backlog where status = 'pending'"
+    ),
+    (found) => found[0] ?? { pending: 0, oldest: null }
   )

@@ -1,5 +1,6 @@
 import type * as Facts from "./Facts.ts"
 import type { Finding } from "./Finding.ts"
+import type { StoreFile } from "./Stores.ts"
 
 const groupBy = <A>(items: ReadonlyArray<A>, key: (item: A) => string): ReadonlyMap<string, ReadonlyArray<A>> => {
   const groups = new Map<string, Array<A>>()
@@ -180,11 +181,15 @@ export const promises = (
   ]
 }
 
-/** What an agent still has to do, and nobody does: sagas, dead letters. */
+/** What an agent still has to do, and nobody does: sagas, dead letters, intents, and what an outage has left behind. */
 export const unfinished = (
   agent: string,
-  sagas: ReadonlyArray<Facts.Saga>,
-  letters: ReadonlyArray<Facts.Letter>
+  { intents, letters, sagas, withheld }: {
+    readonly sagas: ReadonlyArray<Facts.Saga>
+    readonly letters: ReadonlyArray<Facts.Letter>
+    readonly intents: ReadonlyArray<Facts.Intent>
+    readonly withheld: ReadonlyArray<Facts.Withheld>
+  }
 ): ReadonlyArray<Finding> => [
   ...sagas.map((saga): Finding => ({
     rule: "saga",
@@ -199,6 +204,21 @@ export const unfinished = (
     agent,
     id: letter.id,
     detail: `${letter.type} is ${letter.status}: ${letter.error_code}: ${letter.error_message}`
+  })),
+  ...intents.map((intent): Finding => ({
+    rule: "intent",
+    agent,
+    id: intent.operation_id,
+    detail: `${intent.command} was accepted while Postgres was away and has not been carried out`
+  })),
+  ...withheld.map((operation): Finding => ({
+    rule: "withheld",
+    agent,
+    id: operation.operation_id,
+    detail: operation.behind === null
+      ? `${operation.command} of an outage could not be merged (${operation.reason ?? "conflict"}): decide whether ` +
+        "the outage or Postgres keeps its rows"
+      : `${operation.command} of an outage waits for ${operation.behind} to be decided`
   }))
 ]
 
@@ -214,3 +234,31 @@ export const undelivered = (
     id: String(seq),
     detail: `${type} has not been handled by ${consumer}`
   }))
+
+/** Messages that no broker has acknowledged yet. */
+export const unpublished = (source: string, pending: ReadonlyArray<Facts.Pending>): ReadonlyArray<Finding> =>
+  pending.map(({ seq, type }) => ({
+    rule: "outbox",
+    agent: source,
+    id: String(seq),
+    detail: `${type} has not been published`
+  }))
+
+/** Operations that a file has taken alone and nobody has merged. */
+export const unmerged = (file: StoreFile, { oldest, pending }: Facts.Backlog): ReadonlyArray<Finding> =>
+  pending === 0 ? [] : [{
+    rule: "backlog",
+    agent: file.agent,
+    id: file.directory,
+    detail: `${pending} operations of an outage are not in Postgres, the oldest of ${
+      new Date(oldest ?? 0).toISOString()
+    }: run the agent on this folder with Postgres`
+  }]
+
+/** A row that a file and Postgres do not have alike. */
+export const unequal = (file: StoreFile, id: string, detail: string): Finding => ({
+  rule: "shadow",
+  agent: file.agent,
+  id,
+  detail: `${detail} (${file.directory})`
+})

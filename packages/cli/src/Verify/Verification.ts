@@ -1,13 +1,31 @@
 import type { Agent } from "@holdfast/agent/Agent"
-import { sourceOf } from "@holdfast/contracts/Envelope"
-import * as Sqlite from "@holdfast/database/Sqlite"
+import type { AgentConfig } from "@holdfast/agent/AgentConfig"
 import type { ReadError } from "@holdfast/database/StoreError"
 import type { ReaderShape } from "@holdfast/database/Transaction"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { createHash } from "node:crypto"
+import * as Deliveries from "./Deliveries.ts"
 import * as Facts from "./Facts.ts"
 import type { Finding } from "./Finding.ts"
 import * as Invariants from "./Invariants.ts"
+import * as Shadows from "./Shadows.ts"
+import * as Stores from "./Stores.ts"
+
+/**
+ * What to verify.
+ *
+ * @category models
+ */
+export interface Options {
+  readonly agents: ReadonlyArray<Agent>
+  /** Where the stores of record are, and what carries messages. */
+  readonly config: Pick<AgentConfig, "postgres" | "kafka">
+  /** Folders with files of the agents, one for each process. */
+  readonly directories: ReadonlyArray<string>
+  /** Whether the files are compared with Postgres, row by row. */
+  readonly isShadowCompared: boolean
+}
 
 /**
  * What verification found, and the figures by which two runs are compared. Money in minor units.
@@ -34,7 +52,12 @@ export interface Verification {
   }>
   readonly stock: { readonly onHand: number; readonly reserved: number; readonly ledgerRows: number }
   readonly unfinishedSagas: number
+  /** Messages that are not published, or not handled by one who wants them. */
   readonly undelivered: number
+  /** Where the stores of record are. */
+  readonly store: "postgres" | "files"
+  /** The files of the agents that were found. */
+  readonly shadows: ReadonlyArray<Shadows.Shadow>
   /** SHA-256 over the orders' business content; equal for two runs that ended alike. */
   readonly digest: string
 }
@@ -75,50 +98,18 @@ const summed = <A, K extends string>(
   return groups
 }
 
-const subscriptionsOf = (agent: Agent): ReadonlySet<string> =>
-  new Set([...agent.subscriptions, ...agent.parts.flatMap((part) => part.subscriptions)].map(({ type }) => type))
-
-const topicsOf = (agent: Agent): ReadonlyArray<string> => [
-  ...new Set([...agent.subscriptions, ...agent.parts.flatMap((part) => part.subscriptions)].map(({ topic }) => topic))
-]
-
-/** Messages between the agents that have not been handled. */
-const undelivered = (
-  agents: ReadonlyArray<Agent>,
-  readers: ReadonlyMap<string, ReaderShape>
-): Effect.Effect<ReadonlyArray<Finding>, ReadError> =>
-  Effect.map(
-    Effect.forEach(agents, (consumer) =>
-      Effect.gen(function*() {
-        const own = readers.get(consumer.name)
-        const topics = topicsOf(consumer)
-        if (own === undefined || topics.length === 0) return []
-        const types = subscriptionsOf(consumer)
-        const cursors = new Map((yield* Facts.cursors(own)).map(({ seq, source }) => [source, seq]))
-        return yield* Effect.forEach([...readers], ([source, reader]) =>
-          Effect.map(
-            Facts.outboxAfter(reader, cursors.get(sourceOf(source)) ?? cursors.get(source) ?? 0, topics),
-            (pending) => Invariants.undelivered(source, consumer.name, pending.filter(({ type }) => types.has(type)))
-          ))
-      })),
-    (found) => found.flat(2)
-  )
-
 /**
  * Reads every agent's store and checks what must hold within and across them. Meant for a shop at rest: what is under way
  * shows as unfinished.
  *
  * @category running
  */
-export const run = (
-  agents: ReadonlyArray<Agent>,
-  directory: string
-): Effect.Effect<Verification, ReadError> =>
+export const run = (options: Options): Effect.Effect<Verification, ReadError> =>
   Effect.scoped(Effect.gen(function*() {
-    const readers = new Map(
-      yield* Effect.forEach(agents, ({ name }) =>
-        Effect.map(Sqlite.reader({ agent: name, directory }), (reader) => [name, reader] as const))
-    )
+    const { agents, config, directories, isShadowCompared } = options
+    const hasPrimary = Option.isSome(config.postgres)
+    const stores = yield* Stores.read({ agents, directories, postgres: config.postgres })
+    const readers = stores.records
     const of = <A>(name: string, read: (reader: ReaderShape) => Effect.Effect<ReadonlyArray<A>, ReadError>) => {
       const reader = readers.get(name)
       return reader === undefined ? Effect.succeed<ReadonlyArray<A>>([]) : read(reader)
@@ -134,13 +125,17 @@ export const run = (
       ? { on_hand: 0, reserved: 0, ledger_rows: 0 }
       : yield* Facts.stockTotals(inventory)
     const unfinished = (yield* Effect.forEach([...readers], ([name, reader]) =>
-      Effect.zipWith(
-        Facts.unfinishedSagas(reader),
-        Facts.unsettledLetters(reader),
-        (sagas, letters) =>
-          Invariants.unfinished(name, sagas, letters)
+      Effect.map(
+        Effect.all({
+          sagas: Facts.unfinishedSagas(reader),
+          letters: Facts.unsettledLetters(reader),
+          intents: Facts.waitingIntents(reader),
+          withheld: Facts.withheld(reader)
+        }),
+        (left) => Invariants.unfinished(name, left)
       ))).flat()
-    const waiting = yield* undelivered(agents, readers)
+    const waiting = yield* Deliveries.check({ agents, stores, hasPrimary, hasBroker: Option.isSome(config.kafka) })
+    const shadowed = yield* Shadows.check({ agents, stores, isCompared: isShadowCompared && hasPrimary })
     const orderGroups = summed(
       orders,
       (order) => `${order.state} ${order.cancel_reason ?? ""} ${order.currency}`,
@@ -158,7 +153,8 @@ export const run = (
         ...Invariants.stock(levels),
         ...Invariants.promises(orders, lines, promised),
         ...unfinished,
-        ...waiting
+        ...waiting,
+        ...shadowed.findings
       ],
       orders: [...orderGroups.values()].map(({ first, sums }) => ({
         state: first.state,
@@ -178,6 +174,8 @@ export const run = (
       stock: { onHand: stock.on_hand, reserved: stock.reserved, ledgerRows: stock.ledger_rows },
       unfinishedSagas: unfinished.filter(({ rule }) => rule === "saga").length,
       undelivered: waiting.length,
+      store: hasPrimary ? "postgres" : "files",
+      shadows: shadowed.shadows,
       digest: digestOf(orders, lines)
     }
   }))
