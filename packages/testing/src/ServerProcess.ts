@@ -134,7 +134,7 @@ export const make = (options: {
   readonly prepare?: Effect.Effect<void, ServerUnavailable>
   /** Whether it answers; asked again and again after a start, each time with what it has written since. */
   readonly isReady: (log: string) => Effect.Effect<boolean>
-  /** What it is sent when the scope closes, if it need not be killed at once; it has a second. */
+  /** What it is sent when the scope closes, if it need not be killed at once; it has a few seconds. */
   readonly endSignal?: NodeJS.Signals
 }): Effect.Effect<ServerControl, never, Scope.Scope> =>
   Effect.gen(function*() {

@@ -62,14 +62,17 @@ export const killTree = (pid) => {
   return tree
 }
 
-/** Asks it to end and gives it a second; what is left then, is killed. */
+/** Longer than Postgres gives its children: it takes its shared memory with it only where it may end by itself. */
+const GRACE_MILLIS = 6_000
+
+/** Asks it to end and gives it a while; what is left then, is killed. */
 export const endTree = async (pid, name) => {
   if (!isAlive(pid)) return
   const tree = [...descendants(pid), pid]
   if (name !== "SIGKILL") {
     continueTree(pid)
     signal(pid, name)
-    for (let waited = 0; waited < 1_000 && tree.some(isAlive); waited += 10) {
+    for (let waited = 0; waited < GRACE_MILLIS && tree.some(isAlive); waited += 10) {
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
   }
