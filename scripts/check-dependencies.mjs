@@ -29,7 +29,7 @@ const filesIn = (folder) =>
     : []
 
 const importsOf = (file) =>
-  [...readFileSync(file, "utf8").matchAll(/^(?:import|export)\s(?:[^"']*?\sfrom\s)?["']([^"']+)["']/gm)].map((match) => ({
+  [...readFileSync(file, "utf8").matchAll(/^(?:import|export)\s(?:[^"'`(=]*?\sfrom\s)?["']([^"']+)["']/gm)].map((match) => ({
     specifier: match[1],
     typeOnly: /^(?:import|export)\s+type\s/.test(match[0])
   }))
