@@ -79,15 +79,22 @@ let count = 0
 export const write = <A, E>(
   database: DatabaseShape,
   handler: Effect.Effect<A, E, Transaction.Transaction | Transaction.Reader>,
-  { fingerprint = "", id = `test:${process.pid}:${count++}` }: { readonly id?: string; readonly fingerprint?: string } =
-    {}
+  { fingerprint = "", id = `test:${process.pid}:${count++}`, traceparent }: {
+    readonly id?: string
+    readonly fingerprint?: string
+    readonly traceparent?: string
+  } = {}
 ) =>
   database.execute({
     id,
     command: "test",
     writeClass: "mergeable",
     fingerprint,
-    cause: { correlationId: "correlation", causationId: "causation" },
+    cause: {
+      correlationId: "correlation",
+      causationId: "causation",
+      ...(traceparent === undefined ? {} : { traceparent })
+    },
     keepMillis: 60_000,
     handler,
     answer: () => "",
