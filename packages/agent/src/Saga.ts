@@ -11,6 +11,7 @@ import * as Transaction from "@holdfast/database/Transaction"
 
 import type { Subscription } from "@holdfast/messaging/Subscription"
 import * as Subscriptions from "@holdfast/messaging/Subscription"
+import { Degradation } from "@holdfast/resilience/Degradation"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -57,8 +58,8 @@ const SWEEP = "1 second"
 const SWEEP_LIMIT = 100
 
 /**
- * No deadline counts as missed before the agent has been awake so long, in milliseconds: while it was down or stalled the
- * answers came in, and wait to be heard.
+ * No deadline counts as missed before the agent has been awake and at level 0 so long, in milliseconds: while it was down,
+ * stalled or degraded, answers were not given, or wait to be heard (spec §2.3).
  */
 const CATCH_UP_MILLIS = 10_000
 
@@ -279,14 +280,19 @@ export const make = <Data, I, Action, R>(
       ))
     })
 
-  /** Since when each store's agent has been awake, and when it last looked. */
+  /** Since when each store's agent has been awake and well, and when it last looked. */
   const awake = new WeakMap<DatabaseShape, { readonly since: number; readonly last: number }>()
 
   const sweep: Effect.Effect<void, WriteError | ExecuteError, R | Peer | Database> = Effect.gen(function*() {
     const database = yield* Database
     const now = yield* Clock.currentTimeMillis
     const before = awake.get(database)
-    const since = before === undefined || now - before.last > STALL_MILLIS ? now : before.since
+    const level = Option.match(yield* Effect.serviceOption(Degradation), {
+      onNone: () => 0,
+      onSome: (degradation) => degradation.current().level
+    })
+    const isNew = before === undefined || now - before.last > STALL_MILLIS || level > 0
+    const since = isNew ? now : before.since
     awake.set(database, { since, last: now })
     if (now - since < CATCH_UP_MILLIS) return
     const due = yield* database.read(Transaction.select(Sagas, {

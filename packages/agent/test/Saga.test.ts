@@ -5,6 +5,7 @@ import { Database } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import { Sagas } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
+import { Degradation } from "@holdfast/resilience/Degradation"
 import { Effect, Exit, Option, Schema, TestClock } from "effect"
 import { Peer } from "../src/Peer.ts"
 import * as Saga from "../src/Saga.ts"
@@ -80,6 +81,54 @@ it.effect("a saga whose deadline cannot be handled keeps no other from its own",
       )
     )
     assert.isAbove(failed, 0, "the failure is seen")
+  }).pipe(
+    Effect.provide(Sqlite.layerTemporary({ agent: "giftcard", migrations: giftCards.migrations })),
+    Effect.provideService(Peer, { get: () => Effect.succeed(undefined) })
+  ))
+
+it.scoped("no deadline counts while the agent is degraded, and each does again soon after", () =>
+  Effect.gen(function*() {
+    const database = yield* Database
+    const degradation = yield* Degradation.make({ fallback: "allowed" }, {
+      primary: "absent",
+      standby: "ok",
+      bus: "up",
+      cache: "absent",
+      backlogFull: false,
+      memoryAnswers: false
+    })
+    yield* database.execute({
+      id: "start",
+      command: "test",
+      writeClass: "mergeable",
+      fingerprint: "",
+      cause: { correlationId: "c", causationId: "c" },
+      keepMillis: 60_000,
+      handler: waiting.start("k", { n: 1 }),
+      answer: () => "",
+      refusal: () => undefined
+    })
+    const [sweep] = waiting.jobs
+    if (sweep?._tag !== "Worker") return assert.fail("a saga looks at its deadlines")
+    // As above; the runtime provides the level to all jobs.
+    const run = Effect.provideService(
+      sweep.run as Effect.Effect<void, unknown, Database | Peer>,
+      Degradation,
+      degradation
+    )
+    const seconds = (amount: number) =>
+      Effect.gen(function*() {
+        for (let second = 0; second < amount; second++) {
+          yield* run
+          yield* TestClock.adjust("1 second")
+        }
+        return Option.getOrThrow(yield* database.read(waiting.find("k"))).state
+      })
+    degradation.unsafeReport({ bus: "away" })
+    assert.strictEqual(yield* seconds(60), "running")
+    degradation.unsafeReport({ bus: "up" })
+    assert.strictEqual(yield* seconds(5), "running")
+    assert.strictEqual(yield* seconds(10), "done")
   }).pipe(
     Effect.provide(Sqlite.layerTemporary({ agent: "giftcard", migrations: giftCards.migrations })),
     Effect.provideService(Peer, { get: () => Effect.succeed(undefined) })
