@@ -1,43 +1,120 @@
 import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import * as AgentConfig from "@holdfast/agent/AgentConfig"
+import * as Variable from "@holdfast/agent/Variable"
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
-import { ApiClient } from "./ApiClient.ts"
-import { print, printJson, table } from "./Terminal.ts"
-import { json, url } from "./Url.ts"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Reading from "./Health/Reading.ts"
+import * as Screen from "./Health/Screen.ts"
+import { print, printJson, screen } from "./Terminal.ts"
+import { addresses, json } from "./Url.ts"
 
-/** Health is asked once: who waits for agents has probes. */
-const PATIENCE_MILLIS = 0
+/** Agents that are not as they should be, or do not answer. */
+export class AgentsUnwell extends Data.TaggedError("AgentsUnwell")<{ readonly detail: string }> {}
 
-const AgentHealth = Schema.Struct({
-  agent: Schema.String,
-  phase: Schema.String,
-  degradationLevel: Schema.Number,
-  notes: Schema.Array(Schema.String)
-})
+const urls = Options.text("url").pipe(
+  Options.withDescription(
+    "Where agents answer, once for each process; if not at AGENT_URL, HOLDFAST_PEER_URL or HOLDFAST_PORT"
+  ),
+  Options.repeated,
+  Options.map((texts) => texts.map((text) => text.replace(/\/+$/, "")))
+)
 
-const Detailed = Schema.Struct({ agents: Schema.Array(AgentHealth) })
+const watch = Options.boolean("watch").pipe(
+  Options.withDescription("Look again and again: a live view on a terminal, elsewhere a line for each change")
+)
+
+const interval = Options.text("interval").pipe(
+  Options.withDescription("How long to wait before looking again"),
+  Options.withDefault("1s")
+)
+
+const intervalOf = (text: string): Effect.Effect<Duration.Duration, AgentConfig.ConfigInvalid> => {
+  const value = Variable.duration("100 millis", "1 hour")(text)
+  return value === undefined
+    ? new AgentConfig.ConfigInvalid({ variable: "--interval", problem: "must be a time from 100 ms to 1 h, e.g. 1s" })
+    : Effect.succeed(value)
+}
+
+const placeAt = (url: string): Effect.Effect<Screen.Place> =>
+  Effect.map(Effect.either(Reading.agentsAt(url)), (outcome) =>
+    Either.isRight(outcome)
+      ? { url, agents: outcome.right, fault: undefined }
+      : { url, agents: [], fault: outcome.left.detail })
+
+const look = (places: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Screen.Place>> =>
+  Effect.forEach(places, placeAt, { concurrency: "unbounded" })
+
+const follow = (places: ReadonlyArray<string>, pause: Duration.Duration, isJson: boolean): Effect.Effect<never> =>
+  Effect.gen(function*() {
+    let before: ReadonlyArray<Screen.Place> = []
+    for (;;) {
+      const after = yield* look(places)
+      const now = yield* Clock.currentTimeMillis
+      const time = new Date(now).toISOString()
+      for (const { change, subject } of Screen.changes(before, after, now)) {
+        yield* print(isJson ? JSON.stringify({ time, subject, change }) : `${time}  ${subject}  ${change}`)
+      }
+      before = after
+      yield* Effect.sleep(pause)
+    }
+  })
+
+const live = (places: ReadonlyArray<string>, pause: Duration.Duration): Effect.Effect<never> =>
+  Effect.scoped(Effect.gen(function*() {
+    const draw = yield* screen
+    for (;;) {
+      const found = yield* look(places)
+      const now = yield* Clock.currentTimeMillis
+      const title = `${new Date(now).toISOString().slice(11, 19)}  every ${Duration.format(pause)}, Ctrl-C ends`
+      yield* draw([title, "", ...Screen.frame(found, now)])
+      yield* Effect.sleep(pause)
+    }
+  }))
+
+const once = (places: ReadonlyArray<string>): Effect.Effect<void, AgentsUnwell> =>
+  Effect.gen(function*() {
+    const found = yield* look(places)
+    const now = yield* Clock.currentTimeMillis
+    yield* print(Screen.frame(found, now).join("\n"))
+    const silent = found.filter(({ fault }) => fault !== undefined).map(({ url }) => url)
+    if (silent.length > 0) {
+      return yield* new AgentsUnwell({
+        detail: `no agents answer at ${silent.join(", ")} (start them with npm start, or give --url)`
+      })
+    }
+    const failed = found.flatMap(({ agents }) => agents).filter(({ level }) => level >= 4).map(({ agent }) => agent)
+    if (failed.length > 0) return yield* new AgentsUnwell({ detail: `failed: ${failed.join(", ")}` })
+  })
+
+const asJson = (places: ReadonlyArray<string>): Effect.Effect<void, Reading.HealthUnknown> =>
+  Effect.flatMap(
+    Effect.forEach(places, Reading.whole, { concurrency: "unbounded" }),
+    (found) => printJson(found.length === 1 ? found[0] : found)
+  )
 
 /** `holdfast health` */
-export const command = Command.make("health", { url, json }, (given) =>
+export const command = Command.make("health", { urls, watch, interval, json }, (given) =>
   Effect.gen(function*() {
-    const api = yield* ApiClient
-    const found = yield* api.getEach("/health/detailed", Schema.Record({ key: Schema.String, value: Schema.Unknown }))
-    if (given.json) return yield* printJson(found.length === 1 ? found[0] : found)
-    const processes = yield* Effect.forEach(found, (whole) => Schema.decodeUnknown(Detailed)(whole))
-    yield* print(table([
-      ["agent", "state", "level", ""],
-      ...processes.flatMap(({ agents }) => agents).map((agent) => [
-        agent.agent,
-        agent.phase,
-        String(agent.degradationLevel),
-        agent.notes.join("; ")
-      ])
-    ]))
-  }).pipe(Effect.provide(ApiClient.layerConfig({ url: given.url, patienceMillis: PATIENCE_MILLIS })))).pipe(
+    const pause = yield* intervalOf(given.interval)
+    const places = given.urls.length > 0 ? given.urls : (yield* addresses(Option.none())).all
+    if (given.watch) {
+      return yield* process.stdout.isTTY && !given.json ? live(places, pause) : follow(places, pause, given.json)
+    }
+    return yield* given.json ? asJson(places) : once(places)
+  })).pipe(
     Command.withDescription(
-      "Show how running agents are: state, degradation level, and what an operator should know.\n\n" +
+      "Show how running agents are: phase, degradation level and since when, what they depend on, what waits (messages to\n" +
+        "send and to hear, writes for Postgres), conflicts, dead letters, and what an operator should know. Exit code 1 when\n" +
+        "an agent has failed (level 4) or does not answer.\n\n" +
         "Examples:\n" +
         "  npm run -s holdfast -- health\n" +
-        "  npm run -s holdfast -- health --url http://127.0.0.1:4001 --json"
+        "  npm run -s holdfast -- health --watch\n" +
+        "  npm run -s holdfast -- health --url http://127.0.0.1:4001 --url http://127.0.0.1:4002 --watch --interval 5s\n" +
+        "  npm run -s holdfast -- health --json"
     )
   )

@@ -1,5 +1,6 @@
 import * as Console from "effect/Console"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 
 /** A line on standard output. */
 export const print = (text: string): Effect.Effect<void> => Console.log(text)
@@ -37,3 +38,22 @@ export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)))
   return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()).join("\n")
 }
+
+/**
+ * A page of the terminal that is drawn anew in place; lines that are too long are cut, and rows that find no room. When
+ * the scope closes, the page stays as it was drawn last.
+ */
+export const screen: Effect.Effect<(lines: ReadonlyArray<string>) => Effect.Effect<void>, never, Scope.Scope> = Effect
+  .acquireRelease(
+    Effect.sync(() => {
+      const { stdout } = process
+      // Hides the cursor, which would flicker.
+      stdout.write("\u001b[?25l\u001b[2J")
+      return (lines: ReadonlyArray<string>) =>
+        Effect.sync(() => {
+          const shown = lines.slice(0, stdout.rows - 1).map((line) => `${line.slice(0, stdout.columns)}\u001b[K\n`)
+          stdout.write(`\u001b[H${shown.join("")}\u001b[J`)
+        })
+    }),
+    () => Effect.sync(() => void process.stdout.write("\u001b[?25h"))
+  )
