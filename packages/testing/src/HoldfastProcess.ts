@@ -9,6 +9,29 @@ import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
 
+const reaperProgram = fileURLToPath(new URL("internal/reaper.mjs", import.meta.url))
+
+/** Characters of a process's output that are kept, of each kind. */
+const OUTPUT_CHARACTERS = 4 * 1024 * 1024
+
+let reaper: ChildProcess | undefined
+
+/** Has the process ended when this one dies, by whatever cause: a worker of the test runner may be killed. */
+const endAtDeath = (pid: number): { readonly forget: () => void } => {
+  if (reaper === undefined) {
+    reaper = spawn(process.execPath, [reaperProgram], {
+      cwd: "/",
+      stdio: ["pipe", "ignore", "ignore"],
+      detached: true
+    })
+    reaper.stdin?.on("error", () => {})
+    reaper.unref()
+  }
+  const { stdin } = reaper
+  stdin?.write(`watch\t${pid}\tSIGKILL\n`)
+  return { forget: () => void stdin?.write(`forget\t${pid}\n`) }
+}
+
 /**
  * A child process of the test did not do what it should in time.
  *
@@ -63,11 +86,13 @@ export const run = (
       let stdout = ""
       let stderr = ""
       let ended: number | NodeJS.Signals | undefined
-      child.stdout?.on("data", (chunk) => void (stdout += String(chunk)))
-      child.stderr?.on("data", (chunk) => void (stderr += String(chunk)))
+      const guard = child.pid === undefined ? undefined : endAtDeath(child.pid)
+      child.stdout?.on("data", (chunk) => void (stdout = (stdout + String(chunk)).slice(-OUTPUT_CHARACTERS)))
+      child.stderr?.on("data", (chunk) => void (stderr = (stderr + String(chunk)).slice(-OUTPUT_CHARACTERS)))
       const exited = new Promise<number | NodeJS.Signals>((resolve) =>
         child.on("close", (code, signal) => {
           ended = code ?? signal ?? 1
+          guard?.forget()
           resolve(ended)
         })
       )
