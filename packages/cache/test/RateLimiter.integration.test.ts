@@ -4,7 +4,7 @@ import * as Redis from "@holdfast/cache/Redis"
 import * as RedisServer from "@holdfast/testing/RedisServer"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { afterAll, beforeAll } from "vitest"
 import { type Address, becomes, onceUp, ownPrefix, stopwatch, tell } from "./LiveRedis.ts"
 import { suite, taken } from "./RateLimiterSuite.ts"
@@ -18,7 +18,8 @@ const process = (address: Address, prefix: string) =>
     (context) => ({
       taken: (limit: RateLimiter.Limit, key: string, times: number) =>
         Effect.provide(taken(limit, key, times), context),
-      becomes: (status: Parameters<typeof becomes>[0]) => Effect.provide(becomes(status), context)
+      becomes: (status: Parameters<typeof becomes>[0]) => Effect.provide(becomes(status), context),
+      dependency: Context.get(context, Redis.Redis).dependency
     })
   )
 
@@ -56,6 +57,14 @@ describe.skipIf(TestServers.isMissing("redis"))("rate limiter in Redis", () => {
       assert.strictEqual(yield* taken(limit, "a", 2), 2)
       yield* tell(server, "script", "flush")
       assert.strictEqual(yield* taken(limit, "a", 2), 1)
+    }))
+
+  it.scopedLive("a limit that is made smaller counts at once", () =>
+    Effect.gen(function*() {
+      const { taken } = yield* process(server, ownPrefix())
+      const config = { permits: 100, interval: "1 hour" } as const
+      assert.strictEqual(yield* taken(yield* RateLimiter.limit("orders", config), "a", 1), 1)
+      assert.strictEqual(yield* taken(yield* RateLimiter.limit("orders", { ...config, burst: 2 }), "a", 10), 2)
     }))
 
   it.scopedLive("a full bucket takes no room in Redis", () =>
@@ -97,11 +106,15 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("rate limiter 
   it.scopedLive("a Redis that runs no scripts is away", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.start()
-      const { becomes, taken } = yield* process(server, ownPrefix())
+      const { becomes, dependency, taken } = yield* process(server, ownPrefix())
       const limit = yield* RateLimiter.limit("orders", { permits: 5, interval: "1 hour" })
       yield* tell(server, "acl", "setuser", "default", "-@scripting")
       assert.strictEqual(yield* taken(limit, "a", 20), 5)
       yield* becomes("away")
+      // It answers every PING.
+      yield* Effect.sleep("300 millis")
+      assert.notStrictEqual(dependency.current().status, "up")
+      assert.match(dependency.current().lastError ?? "", /NOPERM/)
       yield* tell(server, "acl", "setuser", "default", "+@all")
       yield* becomes("up")
     }))

@@ -25,6 +25,17 @@ const process = (address: Address, prefix: string, begin: "up" | "at once" = "up
     becomes: (status: Parameters<typeof becomes>[0]) => Effect.provide(becomes(status), context)
   })))
 
+/** Ends when a process says through this proxy that it begins a generation; Redis has not heard it if there is latency. */
+const beginsGeneration = (proxy: TcpProxy.TcpProxy) =>
+  Effect.gen(function*() {
+    let begins = false
+    yield* proxy.onUpstream((chunk) => {
+      begins ||= /eval\r\n[^]*cache-generation/.test(String(chunk))
+      return "pass"
+    })
+    yield* Effect.repeat(Effect.sleep("1 millis"), { until: () => begins }).pipe(Effect.timeout("5 seconds"))
+  })
+
 describe.skipIf(TestServers.isMissing("redis"))("cache in Redis", () => {
   let server: RedisServer.RedisServer
   const scope = Effect.runSync(Scope.make())
@@ -152,8 +163,10 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("cache in Redi
       yield* returning.becomes("away")
       const before = yield* generation
       yield* proxy.pass
-      // Redis is told of the new generation a while before the process hears that it was.
-      yield* proxy.latency(60)
+      // Redis is told of the new generation; the process does not hear yet that it was.
+      yield* proxy.latency(30)
+      yield* beginsGeneration(proxy)
+      yield* proxy.stall("downstream")
       yield* Effect.repeat(Effect.delay(generation, "2 millis"), { until: (now) => now !== before }).pipe(
         Effect.timeout("5 seconds")
       )
@@ -161,7 +174,10 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("cache in Redi
       yield* other.set(Version, "a", 1)
       assert.strictEqual(yield* other.find("a"), 1)
       assert.strictEqual(returning.redis.dependency.current().status, "recovering")
-      yield* returning.invalidate(Version, "a")
+      const removing = yield* Effect.fork(returning.invalidate(Version, "a"))
+      yield* Effect.yieldNow()
+      yield* proxy.pass
+      yield* Fiber.join(removing)
       yield* returning.becomes("up")
       assert.isUndefined(yield* returning.find("a"))
     }))
@@ -250,13 +266,8 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("cache in Redi
       yield* front.cut
       yield* cache.becomes("away")
       yield* detour.latency(60)
-      let begins = false
-      yield* detour.onUpstream((chunk) => {
-        begins ||= /eval\r\n[^]*cache-generation/.test(String(chunk))
-        return "pass"
-      })
       // It is about to begin a generation, and writes in it; both are held up, and given up.
-      yield* Effect.repeat(Effect.sleep("2 millis"), { until: () => begins }).pipe(Effect.timeout("5 seconds"))
+      yield* beginsGeneration(detour)
       yield* detour.stall("upstream")
       yield* cache.set(Version, "a", 1)
       yield* cache.becomes("away")
