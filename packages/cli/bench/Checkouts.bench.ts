@@ -1,7 +1,11 @@
-/** Complete checkouts per second through the HTTP API, and what one costs the server. */
+/** Complete checkouts per second through the HTTP API, and what one costs the agents: on real servers and without. */
 import type { Bench, Options, Row } from "@holdfast/resilience/bench/Bench"
-import { storeFolder } from "@holdfast/resilience/bench/Bench"
-import { Effect } from "effect"
+import { compare, interleave, storeFolder } from "@holdfast/resilience/bench/Bench"
+import * as KafkaServer from "@holdfast/testing/KafkaServer"
+import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as RedisServer from "@holdfast/testing/RedisServer"
+import { Effect, Logger, LogLevel } from "effect"
+import { join } from "node:path"
 import { ApiClient } from "../src/ApiClient.ts"
 import type { Day } from "../src/Replay/Plan.ts"
 import * as Replay from "../src/Replay/Replay.ts"
@@ -46,48 +50,99 @@ const checkouts = async (
   if (confirmed < endings.length / 2) throw new Error(`only ${confirmed} of ${endings.length} orders were confirmed`)
   return {
     perSecond: endings.length / seconds,
-    cpuMicros: before && after ? (after.cpuMicros - before.cpuMicros) / endings.length : NaN,
+    cpuMillis: before && after ? (after.cpuMicros - before.cpuMicros) / endings.length / 1000 : NaN,
     rssMiB: after?.rssMiB ?? NaN
   }
 }
 
-const run = async ({ progress, quick }: Options): Promise<ReadonlyArray<Row>> => {
-  const folder = storeFolder()
-  const server = await start(folder.path)
-  try {
-    const known = new Set<string>()
-    const invoices = quick ? 40 : 400
-    await checkouts(server, known, { seed: 1, date: "2011-02-01", invoices, concurrency: 16 }, progress)
-    const rows: Array<Row> = []
-    for (const [index, concurrency] of [1, 16, 64].entries()) {
-      const amount = concurrency === 1 ? invoices / 2 : invoices * 2
-      const measured = await checkouts(
+const embedded = "embedded: no server at all"
+const real = "Postgres, Kafka and Redis"
+
+/** Once everything that is configured serves. */
+const untilFull = async ({ url }: Server) => {
+  const begun = performance.now()
+  for (;;) {
+    const response = await fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(2_000) })
+    const { degradation_level: level } = Object(await response.json())
+    if (level === 0) return
+    if (performance.now() - begun > 60_000) throw new TypeError(`the agents stay at level ${level}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+const serving = (dataDir: string, env: Readonly<Record<string, string>>) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = await start(dataDir, env)
+      await untilFull(server)
+      return { server, known: new Set<string>() }
+    }),
+    ({ server }) => Effect.promise(() => server.kill())
+  )
+
+const run = ({ progress, quick }: Options): Promise<ReadonlyArray<Row>> =>
+  Effect.gen(function*() {
+    const folder = yield* Effect.acquireRelease(Effect.sync(storeFolder), ({ remove }) => Effect.sync(remove))
+    const { kafka, postgres, redis } = yield* Effect.all({
+      postgres: PostgresServer.start(),
+      kafka: KafkaServer.start(),
+      redis: RedisServer.start()
+    }, { concurrency: "unbounded" })
+    const sides = {
+      [real]: yield* serving(join(folder.path, "real"), {
+        DATABASE_URL: yield* postgres.createDatabase("shop"),
+        KAFKA_BROKERS: kafka.brokers.join(","),
+        REDIS_URL: redis.url
+      }),
+      [embedded]: yield* serving(join(folder.path, "embedded"), {})
+    }
+    const days: Record<string, number> = {}
+    const measure = async (name: keyof typeof sides, invoices: number, concurrency: number) => {
+      const { known, server } = sides[name] ?? sides[embedded]
+      const day = days[name] = (days[name] ?? 0) + 1
+      // Weeks apart, and the same days for both.
+      const date = new Date(Date.UTC(2011, 1, 7 * day)).toISOString().slice(0, 10)
+      return checkouts(
         server,
         known,
-        { seed: index + 2, date: `2011-0${index + 4}-01`, invoices: amount, concurrency },
-        progress
+        { seed: day, date, invoices, concurrency },
+        (what) => progress(`${name}, ${what}`)
       )
+    }
+    const invoices = quick ? 40 : 200
+    const rows: Array<Row> = []
+    const names = [real, embedded] as const
+    for (const name of names) yield* Effect.promise(() => measure(name, invoices, 16))
+    for (const concurrency of [1, 16, 64]) {
+      const amount = concurrency === 1 ? invoices / 2 : invoices * 2
+      const cpu: Record<string, Array<number>> = {}
+      const memory: Record<string, Array<number>> = {}
+      const subjects = Object.fromEntries(names.map((name) => [name, async () => {
+        const measured = await measure(name, amount, concurrency)
+        ;(cpu[name] ??= []).push(measured.cpuMillis)
+        ;(memory[name] ??= []).push(measured.rssMiB)
+        return measured.perSecond
+      }]))
+      const rates = yield* Effect.promise(() => interleave(subjects, quick ? 2 : 5, () => {}))
       const name = `checkouts, ${concurrency} under way`
       rows.push(
-        { name, ours: measured.perSecond, unit: "/s" },
-        { name: `${name}: CPU of the server`, ours: measured.cpuMicros, unit: "µs/order" },
-        { name: `${name}: RSS of the server`, ours: measured.rssMiB, unit: "MiB" }
+        ...compare(name, "/s", rates, real),
+        ...compare(`${name}: CPU of the agents`, "ms/order", cpu, real),
+        ...compare(`${name}: RSS of the agents`, "MiB", memory, real)
       )
     }
     return rows
-  } finally {
-    await server.kill()
-    folder.remove()
-  }
-}
+  }).pipe(Effect.scoped, Logger.withMinimumLogLevel(LogLevel.Warning), Effect.runPromise)
 
 export const bench: Bench = {
   title: "Complete checkouts",
   how:
-    "All agents in one process on SQLite with `synchronous=FULL`, driven by the replay of a made-up day through the " +
-    "HTTP API on the same machine: each order is placed, reserved, assessed, paid, committed and confirmed, and followed " +
-    "to its end by polling; so many orders are under way at once. Products and stock are there, and one day has been " +
-    "replayed to warm up. CPU and memory are the server's alone, from /proc; the client competes with it for the cores. " +
-    "There is no peer that does the same.",
+    "All agents in one process, driven by the replay of a made-up day through the HTTP API on the same machine: each order " +
+    "is placed, reserved, assessed, paid, committed and confirmed, and followed to its end by polling; so many orders are " +
+    "under way at once. Ours here is the whole stack: stores on Postgres (`fsync` on) with their SQLite shadows, messages " +
+    "through Kafka, the cache in Redis, each a server on the same machine. The peer is the same program without any " +
+    "server: stores on SQLite with `synchronous=FULL` and the embedded bus. Products and stock are there, and one day has " +
+    "been replayed to warm up. CPU and memory are the agents' process alone, from /proc; the client and the servers " +
+    "compete with it for the cores. The median of 5 rounds, in turns. Nobody else does the same.",
   run
 }

@@ -63,13 +63,22 @@ const usageOf = (pid: number | undefined) => {
   }
 }
 
+/** Servers that the shell of who runs the bench happens to name are no part of it. */
+const withoutServers = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !["DATABASE_URL", "KAFKA_BROKERS", "REDIS_URL"].includes(name))
+)
+
 /** Runs a Node program that is given its port, until the path answers 200. */
-export const spawnUntilReady = async (args: (port: number) => ReadonlyArray<string>, path: string): Promise<Server> => {
+export const spawnUntilReady = async (
+  args: (port: number) => ReadonlyArray<string>,
+  path: string,
+  env: Readonly<Record<string, string>> = {}
+): Promise<Server> => {
   const port = await freePort()
   const begun = performance.now()
   const child = spawn(process.execPath, args(port), {
     stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, LOG_LEVEL: "warning" }
+    env: { ...withoutServers, LOG_LEVEL: "warning", ...env }
   })
   let said = ""
   child.stderr.on("data", (chunk) => {
@@ -100,9 +109,10 @@ export const spawnUntilReady = async (args: (port: number) => ReadonlyArray<stri
   }
 }
 
-/** `holdfast start` with all agents on the stores of that folder. */
-export const start = (dataDir: string): Promise<Server> =>
+/** `holdfast start` with all agents on the stores of that folder, and on the servers that `env` names. */
+export const start = (dataDir: string, env: Readonly<Record<string, string>> = {}): Promise<Server> =>
   spawnUntilReady(
     (port) => ["scripts/holdfast.mjs", "start", "--port", String(port), "--data-dir", dataDir],
-    "/health/ready"
+    "/health/ready",
+    env
   )

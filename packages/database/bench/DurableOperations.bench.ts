@@ -1,32 +1,11 @@
 /** Durable operations per second on SQLite with `synchronous=FULL`: group commit beside one transaction per operation. */
-import * as Message from "@holdfast/contracts/Message"
 import type { Aim, Bench, Options, Row } from "@holdfast/resilience/bench/Bench"
 import { compare, interleave, storeFolder } from "@holdfast/resilience/bench/Bench"
 import BetterSqlite3 from "better-sqlite3"
-import { Effect, ManagedRuntime, Schema } from "effect"
-import { randomBytes } from "node:crypto"
+import { Effect, ManagedRuntime } from "effect"
 import { join } from "node:path"
-import { Database } from "../src/Database.ts"
-import * as Migration from "../src/Migration.ts"
-import type { Operation } from "../src/Operation.ts"
 import * as Sqlite from "../src/Sqlite.ts"
-import type { WriteError } from "../src/StoreError.ts"
-import * as Table from "../src/Table.ts"
-import * as Transaction from "../src/Transaction.ts"
-
-const Orders = Table.make("bench_order", {
-  columns: { id: Table.text, customer: Table.text, total: Table.integer, state: Table.text, version: Table.integer },
-  key: ["id"],
-  merge: Table.versioned
-})
-
-const Placed = Message.event("bench.placed", {
-  payload: Schema.Struct({ orderId: Schema.String, customer: Schema.String, total: Schema.Int }),
-  key: (payload) => payload.orderId
-})
-
-const createOrders =
-  "create table bench_order (id text primary key, customer text not null, total bigint not null, state text not null, version bigint not null)"
+import * as Orders from "./Orders.ts"
 
 const ours = "group commit"
 const sameKernel = "one transaction per operation, same kernel"
@@ -34,53 +13,13 @@ const byHand = "one transaction per operation, by hand"
 
 let named = 0
 
-/** A key as a good client makes it: unique, and close to the keys before it. */
-const uuid7 = (): string => {
-  const time = Date.now().toString(16).padStart(12, "0")
-  const random = randomBytes(10).toString("hex")
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(0, 3)}-8${random.slice(3, 6)}-${random.slice(6, 18)}`
-}
-
-const place = (): Operation<string, WriteError, Transaction.Transaction> => {
-  const id = `http:bench:${uuid7()}`
-  return {
-    id,
-    command: "bench.place",
-    writeClass: "mergeable",
-    fingerprint: "POST /orders",
-    cause: { correlationId: id, causationId: id },
-    keepMillis: 60_000,
-    handler: Effect.gen(function*() {
-      const orderId = yield* Transaction.nextId("ord")
-      yield* Transaction.insert(Orders, { id: orderId, customer: "c-17850", total: 1530, state: "placed" })
-      yield* Transaction.emit(Placed, { orderId, customer: "c-17850", total: 1530 })
-      return orderId
-    }),
-    answer: (orderId) => JSON.stringify({ status: 202, body: orderId }),
-    refusal: () => undefined
-  }
-}
-
-/** Operations per second with so many callers, each with one operation in flight. */
-const throughput = (callers: number, operations: number) =>
-  Effect.gen(function*() {
-    const database = yield* Database
-    const begun = performance.now()
-    yield* Effect.forEach(
-      Array.from({ length: callers }),
-      () => Effect.repeatN(Effect.suspend(() => database.execute(place())), Math.floor(operations / callers) - 1),
-      { concurrency: "unbounded", discard: true }
-    )
-    return Math.floor(operations / callers) * callers / (performance.now() - begun) * 1000
-  })
-
 /** The four rows of an operation, by hand, each operation in a transaction of its own. */
 const handWritten = (directory: string) => {
   const file = join(directory, `hand-${named++}.sqlite`)
   const connection = new BetterSqlite3(file)
   connection.pragma("journal_mode = WAL")
   connection.pragma("synchronous = FULL")
-  connection.exec(`${createOrders};
+  connection.exec(`${Orders.createOrders};
     create table operation (n integer primary key, id text not null unique, answer text not null);
     create table outbox (seq integer primary key, event text not null);
     create table change (n integer primary key, operation_id text not null, row text not null)`)
@@ -115,13 +54,15 @@ const run = async ({ progress, quick }: Options): Promise<ReadonlyArray<Row>> =>
     ManagedRuntime.make(Sqlite.layer({
       agent,
       directory: folder.path,
-      migrations: [Migration.make("0001_bench", [createOrders])],
+      migrations: Orders.migrations,
       ...(maxBatch === undefined ? {} : { maxBatch })
     }))
   const grouped = store("grouped")
   const single = store("single", 1)
   const hand = handWritten(folder.path)
   const all = quick ? 4_000 : 20_000
+  const throughput = (callers: number, operations: number) =>
+    Effect.map(Orders.placing(callers, operations), ({ perSecond }) => perSecond)
   const measure = async (callers: number, aims: Readonly<Record<string, Aim>>) => {
     const operations = callers === 1 ? all / 20 : callers === 16 ? all / 2 : all
     const oneByOne = Math.max(all / 20, callers * 2)
