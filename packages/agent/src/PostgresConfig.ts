@@ -110,7 +110,7 @@ export const config: Config.Config<Option.Option<PostgresConfig>> = Config.mapOr
       port,
       database,
       user,
-      password: password === undefined ? undefined : Redacted.make(password),
+      password: password === undefined ? undefined : Variable.secretOf(password),
       ssl: ssl.right,
       poolSize
     }))

@@ -16,13 +16,33 @@ const patterns: ReadonlyArray<readonly [RegExp, string]> = [
   [/[\w.%+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b/g, HIDDEN]
 ]
 
+/** A shorter one would be found everywhere. */
+const MIN_SECRET = 4
+
+/** Longest first: one may be a part of another. */
+let secrets: ReadonlyArray<string> = []
+
+/**
+ * From now on hides this very text wherever it appears. For passwords of servers: who is sent one may repeat it in an error
+ * whose form nobody can foresee.
+ *
+ * @category redaction
+ */
+export const hide = (secret: string): void => {
+  const forms = [secret, encodeURIComponent(secret)].filter((form) => form.length >= MIN_SECRET)
+  secrets = [...new Set([...secrets, ...forms])].toSorted((one, other) => other.length - one.length)
+}
+
 /**
  * Text without credentials and e-mail addresses.
  *
  * @category redaction
  */
 export const text = (value: string): string =>
-  patterns.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), value)
+  patterns.reduce(
+    (result, [pattern, replacement]) => result.replace(pattern, replacement),
+    secrets.reduce((result, secret) => result.replaceAll(secret, HIDDEN), value)
+  )
 
 /** Deeper than this, a value in a log line helps nobody. */
 const MAX_DEPTH = 6
@@ -44,3 +64,17 @@ export const value = (key: string, input: unknown, depth = 0): unknown => {
   if (Array.isArray(input)) return input.map((item) => value("", item, depth + 1))
   return Object.fromEntries(Object.entries(input).map(([name, inner]) => [name, value(name, inner, depth + 1)]))
 }
+
+/**
+ * Plain data with its texts redacted, whatever their keys are.
+ *
+ * @category redaction
+ */
+export const texts = (input: unknown): unknown =>
+  typeof input === "string"
+    ? text(input)
+    : Array.isArray(input)
+    ? input.map(texts)
+    : typeof input === "object" && input !== null
+    ? Object.fromEntries(Object.entries(input).map(([key, inner]) => [key, texts(inner)]))
+    : input

@@ -77,7 +77,7 @@ export const config: Config.Config<Option.Option<RedisConfig>> = Config.mapOrFai
       port,
       database,
       user,
-      password: password === undefined ? undefined : Redacted.make(password),
+      password: password === undefined ? undefined : Variable.secretOf(password),
       tls: protocol === "rediss:" && Tls.verified(ca)
     }))
   }

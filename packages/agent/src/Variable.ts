@@ -100,6 +100,16 @@ export const file = (name: string, what: string, example: string): Config.Config
   )
 
 /**
+ * A secret that no log shows from now on, in whatever text it appears.
+ *
+ * @category constructors
+ */
+export const secretOf = (text: string): Redacted.Redacted => {
+  Redaction.hide(text)
+  return Redacted.make(text)
+}
+
+/**
  * A secret: in the variable itself, or in the file that `<name>_FILE` names, whose last line break does not count.
  *
  * @category constructors
@@ -115,7 +125,7 @@ export const secret = (name: string): Config.Config<Option.Option<Redacted.Redac
       if (Option.isSome(text) && text.value === "") {
         return Either.left(fault(`${name}_FILE`, "names an empty file; put the password into it"))
       }
-      return Either.right(Option.map(text, (value) => Redacted.make(value)))
+      return Either.right(Option.map(text, secretOf))
     }
   )
 

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Effect, FastCheck, LogLevel, Redacted } from "effect"
+import * as AgentConfig from "../src/AgentConfig.ts"
 import * as Logging from "../src/Logging.ts"
 import * as Redaction from "../src/Redaction.ts"
 
@@ -60,6 +61,31 @@ describe("redaction", () => {
       }),
       { numRuns: 500 }
     ))
+
+  it.effect("a server's password is hidden also where the server repeats it", () =>
+    Effect.gen(function*() {
+      yield* AgentConfig.load({
+        DATABASE_URL: "postgres://me:hunter%402@db/shop",
+        REDIS_URL: "redis://cache",
+        REDIS_PASSWORD: "hunter two",
+        KAFKA_BROKERS: "kafka:9092",
+        KAFKA_SASL_MECHANISM: "plain",
+        KAFKA_SASL_USERNAME: "me",
+        KAFKA_SASL_PASSWORD: "hunter two and a half"
+      })
+      assert.deepStrictEqual(
+        Redaction.texts({
+          redis: ["ERR unknown command 'auth', with args beginning with: 'hunter two'"],
+          kafka: { output: "not me / hunter two and a half", lag: 3, isPaused: false, at: null },
+          postgres: "hunter@2, hunter%402"
+        }),
+        {
+          redis: ["ERR unknown command 'auth', with args beginning with: '[redacted]'"],
+          kafka: { output: "not me / [redacted]", lag: 3, isPaused: false, at: null },
+          postgres: "[redacted], [redacted]"
+        }
+      )
+    }))
 
   for (
     const [text, safe] of [

@@ -8,7 +8,10 @@ import Pg from "pg"
 import { certificates, hasOpenssl } from "./Certificates.ts"
 import { examine, expectFaults, faults } from "./Examination.ts"
 
-class Server extends Context.Tag("Server")<Server, PostgresServer.PostgresServer>() {
+class Server extends Context.Tag("@holdfast/cli/test/DoctorPostgres.integration.test/Server")<
+  Server,
+  PostgresServer.PostgresServer
+>() {
   static readonly layer = Layer.scoped(this, PostgresServer.start())
 }
 

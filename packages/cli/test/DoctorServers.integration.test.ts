@@ -14,14 +14,18 @@ import { dirname, join } from "node:path"
 import { certificates, hasOpenssl } from "./Certificates.ts"
 import { examine, expectFaults, faults } from "./Examination.ts"
 
-class Redis extends Context.Tag("Redis")<Redis, RedisServer.RedisServer>() {
+class Redis
+  extends Context.Tag("@holdfast/cli/test/DoctorServers.integration.test/Redis")<Redis, RedisServer.RedisServer>()
+{
   static readonly layer = Layer.scoped(
     this,
     RedisServer.start({ settings: { maxmemory: "64mb", "maxmemory-policy": "noeviction" } })
   )
 }
 
-class Kafka extends Context.Tag("Kafka")<Kafka, KafkaServer.KafkaServer>() {
+class Kafka
+  extends Context.Tag("@holdfast/cli/test/DoctorServers.integration.test/Kafka")<Kafka, KafkaServer.KafkaServer>()
+{
   static readonly layer = Layer.scoped(this, KafkaServer.start())
 }
 
