@@ -122,6 +122,9 @@ const baseUrl = (name: string, example: string): Config.Config<string | undefine
 
 const prefix = (agent: string): string => agent.toUpperCase().replaceAll("-", "_")
 
+/** The variable by which an agent's own fallback is decided. */
+export const fallbackVariable = (agent: string): string => `${prefix(agent)}_FALLBACK`
+
 /** A variable of each agent, by the agent's name; without those that are not set. */
 const each = <A>(
   agents: ReadonlyArray<string>,
@@ -337,7 +340,7 @@ export const stray = (
 ): ConfigInvalid | undefined => {
   const name = Object.keys(fallback.of).find((agent) => !known.has(agent) && !running.includes(agent))
   return name === undefined ? undefined : new ConfigInvalid({
-    variable: `${prefix(name)}_FALLBACK`,
+    variable: fallbackVariable(name),
     problem: `names no agent; there are ${running.join(", ")}`
   })
 }

@@ -2,7 +2,7 @@ import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import * as Replicated from "@holdfast/database/Replicated"
 import type { StoreUnavailable } from "@holdfast/database/StoreError"
-import { DeadLetters, Sagas } from "@holdfast/database/SystemTables"
+import { DeadLetters, Intents as KeptRequests, Sagas } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as Consumer from "@holdfast/messaging/Consumer"
 import { EventBus } from "@holdfast/messaging/EventBus"
@@ -23,7 +23,9 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import type { Agent, Surface } from "./Agent.ts"
 import * as AgentStatus from "./AgentStatus.ts"
+import * as Drill from "./Drill.ts"
 import * as Endpoint from "./Endpoint.ts"
+import * as FailbackTimes from "./FailbackTimes.ts"
 import type { AnyService } from "./Handler.ts"
 import * as Housekeeping from "./Housekeeping.ts"
 import type { Mount } from "./HttpRoute.ts"
@@ -33,6 +35,7 @@ import * as JobRunner from "./JobRunner.ts"
 import * as KernelApi from "./KernelApi.ts"
 import * as LevelEvents from "./LevelEvents.ts"
 import * as LevelFacts from "./LevelFacts.ts"
+import * as LevelTimes from "./LevelTimes.ts"
 import * as StoreWatch from "./StoreWatch.ts"
 import * as Surfaces from "./Surfaces.ts"
 
@@ -102,17 +105,19 @@ const compile = (agent: Agent, surface: Surface<AnyService>): ReadonlyArray<Endp
 const countWaiting = (status: AgentStatus.AgentStatus): Job.Job<Database> =>
   Job.worker(
     "count-waiting",
-    { wakeOn: [DeadLetters, Sagas], every: "1 minute" },
+    { wakeOn: [DeadLetters, Sagas, KeptRequests], every: "1 minute" },
     Effect.flatMap(Database, (database) =>
       Effect.map(
         database.read(Transaction.query(
           "select status as state, count(*) as n from dead_letter where status in ('open', 'parked') group by status " +
-            "union all select state, count(*) as n from saga where ended_at is null and state = 'needs_operator' group by state"
+            "union all select state, count(*) as n from saga where ended_at is null and state = 'needs_operator' group by state " +
+            "union all select status as state, count(*) as n from intent where status = 'waiting' group by status"
         )),
         (rows) => {
           const count = (state: string) => Number(rows.find((row) => row["state"] === state)?.["n"] ?? 0)
           status.deadLetters = { open: count("open"), parked: count("parked") }
           status.sagasWaiting = count("needs_operator")
+          status.intentsWaiting = count("waiting")
         }
       ))
   )
@@ -137,6 +142,7 @@ export const make = (
     const shared = { broker: bus.broker, cache }
     const degradation = yield* Degradation.make({ fallback }, LevelFacts.initial({ ...shared, primary: hasPrimary }))
     yield* LevelFacts.followShared(degradation, shared)
+    const endpoints = Surfaces.of(agent).flatMap((surface) => compile(agent, surface))
     const status: AgentStatus.AgentStatus = {
       name: agent.name,
       title: agent.title,
@@ -145,15 +151,24 @@ export const make = (
       fault: undefined,
       dead: false,
       degradation: degradation.current,
+      facts: degradation.facts,
+      levelTimes: yield* LevelTimes.follow(degradation),
+      failbackTimes: FailbackTimes.none(),
+      fallback,
+      commands: endpoints.flatMap(({ method, path, policy }) =>
+        policy === undefined ? [] : [{ method, path, writeClass: policy.writeClass }]
+      ),
+      file: undefined,
       database: undefined,
       consumer: undefined,
       jobs: [],
       deadLetters: { open: 0, parked: 0 },
       sagasWaiting: 0,
+      intentsWaiting: 0,
       lanes: () => bus.lanes().filter((lane) => lane.consumer === agent.name),
+      publishing: () => bus.publishing().find((publishing) => publishing.agent === agent.name),
       ...shared
     }
-    const endpoints = Surfaces.of(agent).flatMap((surface) => compile(agent, surface))
     const storeScope = yield* Scope.make()
     const workScope = yield* Scope.make()
     let runtime: Runtime.Runtime<AnyService> | undefined
@@ -167,9 +182,11 @@ export const make = (
         status.database = opened
         if (opened.primary !== undefined) {
           yield* Scope.extend(LevelFacts.followPrimary(degradation, opened.primary), scope)
+          yield* Scope.extend(FailbackTimes.follow(status.failbackTimes, opened.primary), scope)
           yield* Replicated.settled(opened.primary)
         }
-        const database = yield* Scope.extend(StoreWatch.make(opened, degradation), scope)
+        const { database, dependency } = yield* Scope.extend(StoreWatch.make(opened, degradation), scope)
+        status.file = dependency
         const kernel = Context.make(Database, database).pipe(Context.add(Degradation, degradation))
         const ports = yield* Effect.provide(Layer.buildWithScope(agent.ports, scope), kernel)
         return { database, context: Context.merge(kernel, ports) }
@@ -199,7 +216,10 @@ export const make = (
         const plain = yield* Effect.runtime<never>()
         runtime = Runtime.make({
           ...plain,
-          context: Context.merge(plain.context, Context.add(everything, KernelApi.MessageConsumer, consumer))
+          context: Context.merge(plain.context, everything).pipe(
+            Context.add(KernelApi.MessageConsumer, consumer),
+            Context.add(Drill.Drills, yield* Drill.Drills.make(database, { fallback }))
+          )
         })
         status.consumer = consumer
         status.database = database

@@ -1,9 +1,12 @@
+import type { WriteClass } from "@holdfast/contracts/CommandPolicy"
 import type { DatabaseShape } from "@holdfast/database/Database"
 import type { Consumer } from "@holdfast/messaging/Consumer"
-import type { Lane } from "@holdfast/messaging/EventBus"
+import type { Lane, Publishing } from "@holdfast/messaging/EventBus"
 import type * as Degradation from "@holdfast/resilience/Degradation"
 import type { Dependency } from "@holdfast/resilience/Dependency"
+import type { FailbackTimes } from "./FailbackTimes.ts"
 import type { JobStats } from "./JobRunner.ts"
+import type { LevelTimes } from "./LevelTimes.ts"
 
 /**
  * Where an agent is in its life.
@@ -11,6 +14,18 @@ import type { JobStats } from "./JobRunner.ts"
  * @category models
  */
 export type Phase = "starting" | "ready" | "draining" | "stopped"
+
+/**
+ * A command as clients know it.
+ *
+ * @category models
+ */
+export interface Command {
+  readonly method: string
+  /** With the agent's prefix, parameters as `:name`. */
+  readonly path: string
+  readonly writeClass: WriteClass
+}
 
 /**
  * What probes, metrics and guards read of an agent: plain values of this moment, never an IO.
@@ -28,6 +43,14 @@ export interface AgentStatus {
   /** Its main fiber has died: a bug, and the only reason to restart the process. */
   dead: boolean
   readonly degradation: () => Degradation.State
+  readonly facts: () => Degradation.Facts
+  readonly levelTimes: LevelTimes
+  readonly failbackTimes: FailbackTimes
+  /** What its operator decided for the time without the primary. */
+  readonly fallback: Degradation.LevelPolicy["fallback"]
+  readonly commands: ReadonlyArray<Command>
+  /** The file, watched; undefined until it is open. */
+  file: Dependency | undefined
   database: DatabaseShape | undefined
   consumer: Pick<Consumer, "stats"> | undefined
   jobs: ReadonlyArray<JobStats>
@@ -35,7 +58,11 @@ export interface AgentStatus {
   deadLetters: { open: number; parked: number }
   /** Sagas that can neither go on nor back by themselves; counted in the background. */
   sagasWaiting: number
+  /** Requests that were accepted during an outage and run when it is over; counted in the background. */
+  intentsWaiting: number
   readonly lanes: () => ReadonlyArray<Lane>
+  /** How far its messages have come on their way to a broker; undefined without one. */
+  readonly publishing: () => Publishing | undefined
   /** The broker that the process shares; undefined where the bus is embedded. */
   readonly broker: Dependency | undefined
   /** The cache that the process shares; undefined where memory is the cache by choice. */

@@ -1,7 +1,9 @@
 import * as Degradation from "@holdfast/resilience/Degradation"
+import * as AgentHealth from "./AgentHealth.ts"
 import { type AgentStatus, isReady } from "./AgentStatus.ts"
 import * as HttpAnswer from "./HttpAnswer.ts"
 import type { Mount, PageRequest } from "./HttpRoute.ts"
+import * as Redaction from "./Redaction.ts"
 
 /**
  * What the probes of a process know.
@@ -31,106 +33,32 @@ const NO_STORE = { "cache-control": "no-store" }
 /** A stalled event loop answers no probe in time either; this is for the one that comes after the stall. */
 const LOOP_DELAY_LIMIT_MILLIS = 1_000
 
-type Verdict = "pass" | "warn" | "fail"
-
-const verdictOf = (agent: AgentStatus): Verdict => {
-  if (agent.dead || agent.degradation().level === 4 || agent.phase === "stopped") return "fail"
-  const { memoryCache, level } = agent.degradation()
-  return level > 0 || memoryCache || agent.phase !== "ready" || agent.deadLetters.open > 0 || agent.sagasWaiting > 0
-    ? "warn"
-    : "pass"
+const databaseWord = (agents: ReadonlyArray<AgentStatus>): ReturnType<typeof AgentHealth.databaseWord> => {
+  const words = agents.map(AgentHealth.databaseWord)
+  return words.includes("failed") ? "failed" : words.includes("degraded") ? "degraded" : "connected"
 }
 
-const worst = (verdicts: ReadonlyArray<Verdict>): Verdict =>
-  verdicts.includes("fail") ? "fail" : verdicts.includes("warn") ? "warn" : "pass"
+/** What is kept: what one agent keeps in memory is lost with the process. */
+const persistence = (agents: ReadonlyArray<AgentStatus>): "file" | "memory" =>
+  agents.some((agent) => agent.database?.primary?.persistence === "memory") ? "memory" : "file"
 
-const databaseWord = (agent: AgentStatus): "connected" | "degraded" | "failed" =>
-  agent.database === undefined || agent.degradation().level === 4
-    ? "failed"
-    : agent.degradation().level === 0
-    ? "connected"
-    : "degraded"
-
-/** What an operator should know that the level does not say. */
-const notesOf = (agent: AgentStatus): ReadonlyArray<string> => [
-  ...(agent.fault === undefined ? [] : [agent.fault]),
-  ...agent.degradation().reasons.map((reason) => reason.replaceAll("_", " ")),
-  ...(agent.degradation().memoryCache ? ["memory stands in for Redis"] : []),
-  ...(agent.sagasWaiting > 0
-    ? [`${agent.sagasWaiting} sagas need an operator: GET /${agent.name}/sagas?state=needs_operator`]
-    : []),
-  ...(agent.deadLetters.open > 0
-    ? [`${agent.deadLetters.open} dead letters wait for a decision: GET /${agent.name}/dead-letters`]
-    : []),
-  ...agent.lanes().filter((lane) => lane.paused).map((lane) =>
-    `does not hear ${lane.source} now: ${lane.lastError ?? "unknown"}`
-  ),
-  ...agent.jobs.filter((job) => job.failing > 0).map((job) =>
-    `job ${job.name} has failed ${job.failing} times in a row`
-  )
-]
-
-interface Check {
-  readonly componentType: "datastore" | "component" | "system"
-  readonly status: Verdict
-  readonly observedValue: number
-  readonly observedUnit: string
-  readonly output?: string
-}
-
-const checksOf = (agent: AgentStatus): Readonly<Record<string, ReadonlyArray<Check>>> => {
-  const store = agent.database?.stats
-  const lag = agent.lanes().reduce((sum, lane) => sum + lane.lag, 0)
-  const paused = agent.lanes().find((lane) => lane.paused)
-  return {
-    "sqlite:commitTime": [{
-      componentType: "datastore",
-      status: databaseWord(agent) === "failed" ? "fail" : databaseWord(agent) === "degraded" ? "warn" : "pass",
-      observedValue: Math.round((store?.lastCommitMillis ?? 0) * 100) / 100,
-      observedUnit: "ms",
-      ...(agent.fault === undefined ? {} : { output: agent.fault })
-    }],
-    "sqlite:queued": [{
-      componentType: "datastore",
-      status: "pass",
-      observedValue: store?.queued ?? 0,
-      observedUnit: "operations"
-    }],
-    "bus:lag": [{
-      componentType: "component",
-      status: paused === undefined ? "pass" : "warn",
-      observedValue: lag,
-      observedUnit: "messages",
-      ...(paused?.lastError === undefined ? {} : { output: paused.lastError })
-    }],
-    "deadLetters:open": [{
-      componentType: "component",
-      status: agent.deadLetters.open > 0 ? "warn" : "pass",
-      observedValue: agent.deadLetters.open,
-      observedUnit: "messages"
-    }],
-    "sagas:needsOperator": [{
-      componentType: "component",
-      status: agent.sagasWaiting > 0 ? "warn" : "pass",
-      observedValue: agent.sagasWaiting,
-      observedUnit: "sagas"
-    }],
-    ...Object.fromEntries(agent.jobs.map((job) => [`job:${job.name}`, [{
-      componentType: "component" as const,
-      status: job.failing > 0 ? "warn" as const : "pass" as const,
-      observedValue: job.runs,
-      observedUnit: "runs"
-    }]]))
-  }
-}
+/** Why an agent is not ready, and what to do about it. */
+const reasonOf = (agent: AgentStatus, process: Process): string | undefined =>
+  agent.fault ?? AgentHealth.notesOf(agent, { now: process.now(), agents: process.agents })[0]
 
 const wantsIetf = (request: PageRequest): boolean => request.headers.accept?.includes(IETF) === true
 
-const page = (status: number, request: PageRequest, plain: unknown, verdict: Verdict, description: string) => {
+const page = (
+  status: number,
+  request: PageRequest,
+  plain: unknown,
+  verdict: AgentHealth.Verdict,
+  description: string
+) => {
   const headers = status === 503 ? { ...NO_STORE, "retry-after": "1" } : NO_STORE
   return wantsIetf(request)
     ? { ...HttpAnswer.json(status, { status: verdict, version: "1", description }, headers), contentType: IETF }
-    : HttpAnswer.json(status, plain, headers)
+    : HttpAnswer.json(status, Redaction.texts(plain), headers)
 }
 
 /** The probes of some agents under a prefix: one agent under its own, all of them at the root. */
@@ -163,19 +91,20 @@ const probes = (
       {
         status: isUp ? "ready" : "not_ready",
         agent: subject,
-        database: agents.every((agent) => databaseWord(agent) === "connected")
-          ? "connected"
-          : agents.some((agent) => databaseWord(agent) === "failed")
-          ? "failed"
-          : "degraded",
-        kafka: "embedded",
-        redis: "memory",
+        database: databaseWord(agents),
+        // The agents of a process share the broker and the cache.
+        kafka: agents[0] === undefined ? "embedded" : AgentHealth.kafkaWord(agents[0]),
+        redis: agents[0] === undefined ? "memory" : AgentHealth.redisWord(agents[0]),
         degradation_level: level(),
         ...(isUp ? {} : {
-          waiting_for: waiting.map((agent) => ({ agent: agent.name, phase: agent.phase, reason: agent.fault }))
+          waiting_for: waiting.map((agent) => ({
+            agent: agent.name,
+            phase: agent.phase,
+            reason: reasonOf(agent, process)
+          }))
         })
       },
-      worst(agents.map(verdictOf)),
+      AgentHealth.worst(agents.map(AgentHealth.verdictOf)),
       subject
     )
   }
@@ -194,9 +123,10 @@ const probes = (
   const detailed = (request: PageRequest) => {
     const up = agents.every((agent) => agent.phase !== "draining" && agent.phase !== "stopped") && level() < 4
     const single = agents.length === 1
+    const moment = { now: process.now(), agents: process.agents }
     const since = Math.max(...agents.map((agent) => agent.degradation().since))
     const body = {
-      status: worst(agents.map(verdictOf)),
+      status: AgentHealth.worst(agents.map(AgentHealth.verdictOf)),
       version: "1",
       releaseId: process.version,
       serviceId: subject,
@@ -205,19 +135,18 @@ const probes = (
       degradationLevel: level(),
       degradationName: Degradation.names[level()],
       degradationSince: new Date(since).toISOString(),
-      persistence: "file",
-      agents: agents.map((agent) => ({
-        agent: agent.name,
-        status: verdictOf(agent),
-        phase: agent.phase,
-        degradationLevel: agent.degradation().level,
-        notes: notesOf(agent)
-      })),
-      notes: agents.flatMap((agent) => notesOf(agent).map((note) => single ? note : `${agent.name}: ${note}`)),
+      persistence: persistence(agents),
+      agents: agents.map((agent) => AgentHealth.detailOf(agent, moment)),
+      notes: agents.flatMap((agent) =>
+        AgentHealth.notesOf(agent, moment).map((note) => single ? note : `${agent.name}: ${note}`)
+      ),
       checks: {
         ...Object.fromEntries(
           agents.flatMap((agent) =>
-            Object.entries(checksOf(agent)).map(([name, check]) => [single ? name : `${agent.name}:${name}`, check])
+            Object.entries(AgentHealth.checksOf(agent, moment)).map(([name, check]) => [
+              single ? name : `${agent.name}:${name}`,
+              [check]
+            ])
           )
         ),
         uptime: [{
@@ -236,7 +165,8 @@ const probes = (
       links: { self: `${prefix}/health/detailed`, metrics: "/metrics" }
     }
     const headers = up ? NO_STORE : { ...NO_STORE, "retry-after": "1" }
-    const answer = HttpAnswer.json(up ? 200 : 503, body, headers)
+    // What servers answered stands in it, and a server may repeat what it was sent.
+    const answer = HttpAnswer.json(up ? 200 : 503, Redaction.texts(body), headers)
     return wantsIetf(request) ? { ...answer, contentType: IETF } : answer
   }
 

@@ -15,7 +15,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Surface } from "./Agent.ts"
+import * as ConflictView from "./ConflictView.ts"
+import * as Drill from "./Drill.ts"
 import * as Handler from "./Handler.ts"
+import * as OperationFate from "./OperationFate.ts"
+import * as PrimaryErrors from "./PrimaryErrors.ts"
 
 /**
  * The consumer of the agent at hand, for its admin routes.
@@ -110,6 +114,63 @@ export const KernelApi = HttpApiGroup.make("kernel")
       .annotate(Summary, "Give a message up for good")
       .annotate(Description, "Those of its key that wait behind it go on.")
   )
+  .add(
+    HttpApiEndpoint.get("conflicts", "/conflicts")
+      .setUrlParams(Schema.Struct({ ...Page.parameters, status: Schema.optional(ConflictView.ConflictStatus) }))
+      .addSuccess(Page.of(ConflictView.ConflictView))
+      .annotate(Summary, "List operations of an outage that could not merge")
+      .annotate(
+        Description,
+        "In the order in which the merge met them; `status=open` lists those that wait for a decision."
+      )
+  )
+  .add(
+    HttpApiEndpoint.get("conflict", "/conflicts/:id")
+      .setPath(byId)
+      .addSuccess(ConflictView.ConflictView)
+      .annotate(Summary, "Read an operation that could not merge, with its rows as both sides have them")
+  )
+  .add(
+    HttpApiEndpoint.post("settleConflict", "/conflicts/:id/settle")
+      .setPath(byId)
+      .setPayload(Schema.Struct({ keep: Schema.Literal("outage", "primary") }))
+      .addSuccess(ConflictView.ConflictView)
+      .addError(PrimaryErrors.PrimaryNotConfigured)
+      .addError(PrimaryErrors.PrimaryAway)
+      .addError(PrimaryErrors.ConflictSettled)
+      .addError(PrimaryErrors.SettleRefused)
+      .annotate(CommandPolicy, { writeClass: "refused", idempotencyKey: "optional" })
+      .annotate(Summary, "Decide an operation that could not merge")
+      .annotate(
+        Description,
+        "`keep: outage` applies its changes over what Postgres has (counters are added), `keep: primary` drops them. " +
+          "Those that wait behind it are tried again."
+      )
+  )
+  .add(
+    HttpApiEndpoint.get("drill", "/drill")
+      .addSuccess(Drill.DrillView)
+      .annotate(Summary, "Read the last drill, or the one under way")
+  )
+  .add(
+    HttpApiEndpoint.post("beginDrill", "/drill")
+      .setPayload(Schema.Struct({ seconds: Drill.Seconds }))
+      .addSuccess(Drill.DrillView, { status: 202 })
+      .addError(PrimaryErrors.PrimaryNotConfigured)
+      .addError(PrimaryErrors.PrimaryAway)
+      .addError(Drill.DrillRunning)
+      .addError(Drill.DrillForbidden)
+      .annotate(CommandPolicy, { writeClass: "refused", idempotencyKey: "optional" })
+      .annotate(Summary, "Leave the healthy Postgres for some seconds, come back and compare everything")
+      .annotate(Description, "It goes on in the background; GET the same path for its report. Nothing is lost by it.")
+  )
+  .add(
+    HttpApiEndpoint.get("operation", "/ops/:id")
+      .setPath(byId)
+      .addSuccess(OperationFate.OperationFate)
+      .annotate(Summary, "Read what became of an operation")
+      .annotate(Description, "The `Location` of a request that was accepted during an outage (202) leads here.")
+  )
   .addError(Common)
 
 const read = (id: string) =>
@@ -120,6 +181,27 @@ const read = (id: string) =>
       onSome: Effect.succeed
     })
   )
+
+/** Decides once; the same decision asked for again is answered with what it has led to. */
+const settle = (id: string, keep: "outage" | "primary", by: string) =>
+  Effect.gen(function*() {
+    const database = yield* Database
+    if (database.primary === undefined) return yield* new PrimaryErrors.PrimaryNotConfigured()
+    const known = yield* database.read(ConflictView.read(id))
+    const wanted = keep === "outage" ? "applied" : "discarded"
+    if (known.status === wanted) return known
+    if (known.status !== "open") return yield* new PrimaryErrors.ConflictSettled({ id, status: known.status })
+    yield* Effect.catchTags(database.primary.settle(id, keep, by), {
+      PrimaryAway: () => new PrimaryErrors.PrimaryAway(),
+      SettleRefused: ({ detail }) => new PrimaryErrors.SettleRefused({ id, reason: detail }),
+      // Somebody else was faster: what stands now tells whether it is the same decision.
+      NothingWithheld: () => Effect.void
+    })
+    const settled = yield* database.read(ConflictView.read(id))
+    return settled.status === wanted
+      ? settled
+      : yield* new PrimaryErrors.ConflictSettled({ id, status: settled.status })
+  })
 
 const handlers = Handler.group(KernelApi, {
   deadLetters: Handler.query(({ urlParams }) => {
@@ -150,7 +232,23 @@ const handlers = Handler.group(KernelApi, {
   ),
   discardDeadLetter: Handler.command(({ path, principal }) =>
     Effect.zipRight(DeadLetters.discard(path.id, principal), Effect.map(read(path.id), shown))
-  )
+  ),
+  conflicts: Handler.query(({ urlParams }) => {
+    const limit = urlParams.limit ?? Page.defaultLimit
+    return Effect.map(
+      ConflictView.list({
+        limit: limit + 1,
+        ...(urlParams.status === undefined ? {} : { status: urlParams.status }),
+        ...(urlParams.after === undefined ? {} : { after: urlParams.after })
+      }),
+      (conflicts) => Page.make(conflicts, limit, ConflictView.positionOf, (conflict) => conflict)
+    )
+  }),
+  conflict: Handler.query(({ path }) => ConflictView.read(path.id)),
+  settleConflict: Handler.action(({ path, payload, principal }) => settle(path.id, payload.keep, principal)),
+  drill: Handler.action(() => Effect.map(Drill.Drills, (drills) => drills.current())),
+  beginDrill: Handler.action(({ payload }) => Effect.flatMap(Drill.Drills, (drills) => drills.begin(payload.seconds))),
+  operation: Handler.query(({ path }) => OperationFate.read(path.id))
 })
 
 /**

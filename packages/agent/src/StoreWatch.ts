@@ -29,7 +29,11 @@ const write = Effect.gen(function*() {
 export const make = (
   database: DatabaseShape,
   degradation: Context.Tag.Service<Degradation>
-): Effect.Effect<DatabaseShape, never, Scope.Scope> =>
+): Effect.Effect<
+  { readonly database: DatabaseShape; readonly dependency: Dependency.Dependency },
+  never,
+  Scope.Scope
+> =>
   Effect.gen(function*() {
     let lost = false
     const standby = () => lost || database.primary?.persistence === "memory" ? "unwritable" : "ok"
@@ -57,11 +61,12 @@ export const make = (
         degradation.unsafeReport({ standby: standby() })
       })
 
-    return {
+    const watched: DatabaseShape = {
       ...database,
       stats: database.stats,
       execute: (operation) => Effect.tapError(database.execute(operation), observe),
       housekeep: (name, handler) => Effect.tapError(database.housekeep(name, handler), observe),
       read: (effect) => Effect.tapError(database.read(effect), observe)
     }
+    return { database: watched, dependency }
   })

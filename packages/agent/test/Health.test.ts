@@ -185,7 +185,12 @@ describe("documentation", () => {
         "/giftcard/dead-letters",
         "/giftcard/dead-letters/{id}",
         "/giftcard/dead-letters/{id}/replay",
-        "/giftcard/dead-letters/{id}/discard"
+        "/giftcard/dead-letters/{id}/discard",
+        "/giftcard/conflicts",
+        "/giftcard/conflicts/{id}",
+        "/giftcard/conflicts/{id}/settle",
+        "/giftcard/drill",
+        "/giftcard/ops/{id}"
       ])
       const issue = paths["/giftcard/cards"].post
       assert.strictEqual(issue.operationId, "giftcard.issue")

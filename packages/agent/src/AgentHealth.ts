@@ -1,0 +1,508 @@
+import type { WriteClass } from "@holdfast/contracts/CommandPolicy"
+import type { FailbackReport } from "@holdfast/database/Database"
+import * as Degradation from "@holdfast/resilience/Degradation"
+import type { Dependency, State } from "@holdfast/resilience/Dependency"
+import * as AgentConfig from "./AgentConfig.ts"
+import type { AgentStatus, Command } from "./AgentStatus.ts"
+import * as CommandFate from "./CommandFate.ts"
+
+/**
+ * How an agent, or a part of it, does.
+ *
+ * @category models
+ */
+export type Verdict = "pass" | "warn" | "fail"
+
+/** The worst of them. */
+export const worst = (verdicts: ReadonlyArray<Verdict>): Verdict =>
+  verdicts.includes("fail") ? "fail" : verdicts.includes("warn") ? "warn" : "pass"
+
+/**
+ * What the probes of a process know of the moment, besides its agents.
+ *
+ * @category models
+ */
+export interface Moment {
+  readonly now: number
+  /** Every agent of the process: their consumers say how far an agent's messages have been heard. */
+  readonly agents: ReadonlyArray<AgentStatus>
+}
+
+const iso = (millis: number): string => new Date(millis).toISOString()
+
+const rounded = (value: number, digits: number): number => Math.round(value * 10 ** digits) / 10 ** digits
+
+/** A span of time for people. */
+const span = (millis: number): string => {
+  const seconds = Math.max(0, millis) / 1_000
+  if (seconds < 120) return `${seconds.toFixed(1)} s`
+  const minutes = seconds / 60
+  return minutes < 120 ? `${Math.round(minutes)} min` : `${(minutes / 60).toFixed(1)} h`
+}
+
+const counted = (n: number, one: string, many: string): string => `${n} ${n === 1 ? one : many}`
+
+/** The file stands in for the primary. */
+const isAlone = (agent: AgentStatus): boolean =>
+  agent.database?.primary === undefined ? agent.facts().primary !== "absent" : agent.database.primary.mode() === "alone"
+
+/**
+ * What becomes of the agent's commands now.
+ *
+ * @category accessors
+ */
+export const fateOf = (agent: AgentStatus, writeClass: WriteClass): CommandFate.CommandFate =>
+  CommandFate.of(writeClass, { level: agent.degradation().level, isAlone: isAlone(agent) })
+
+const endpoint = ({ method, path }: Command): string => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`
+
+/** Commands that do not run as they would at level 0. */
+const affected = (agent: AgentStatus): ReadonlyArray<string> =>
+  agent.commands.filter(({ writeClass }) => fateOf(agent, writeClass) !== "runs").map(endpoint)
+
+/**
+ * The word for the agent's stores in the plain form of the readiness probe.
+ *
+ * @category accessors
+ */
+export const databaseWord = (agent: AgentStatus): "connected" | "degraded" | "failed" => {
+  const { level, reasons } = agent.degradation()
+  if (agent.database === undefined || level === 4) return "failed"
+  return reasons.every((reason) => reason === "bus_away") && !isAlone(agent) ? "connected" : "degraded"
+}
+
+/** The word for the broker. */
+export const kafkaWord = ({ broker }: AgentStatus): "connected" | "degraded" | "embedded" =>
+  broker === undefined ? "embedded" : broker.current().status === "up" ? "connected" : "degraded"
+
+/** The word for the cache: memory stands in for it, by choice or while it is away. */
+export const redisWord = ({ cache }: AgentStatus): "connected" | "memory" =>
+  cache?.current().status === "up" ? "connected" : "memory"
+
+/**
+ * How the agent does as a whole.
+ *
+ * @category accessors
+ */
+export const verdictOf = (agent: AgentStatus): Verdict => {
+  const { level, memoryCache } = agent.degradation()
+  if (agent.dead || level === 4 || agent.phase === "stopped") return "fail"
+  const waits = agent.deadLetters.open + agent.sagasWaiting + (agent.database?.primary?.backlog().withheld ?? 0)
+  return level > 0 || memoryCache || agent.phase !== "ready" || waits > 0 ||
+      agent.database?.primary?.persistence === "memory"
+    ? "warn"
+    : "pass"
+}
+
+/** The supervision of a dependency in the words of circuit breakers. */
+const breakerOf = ({ status }: State): "closed" | "open" | "half_open" =>
+  status === "up" ? "closed" : status === "away" ? "open" : "half_open"
+
+const since = (millis: number | undefined, name: string) => millis === undefined ? {} : { [name]: iso(millis) }
+
+const dependencyOf = (dependency: Dependency) => {
+  const state = dependency.current()
+  return {
+    status: state.status,
+    since: iso(state.since),
+    ...(state.cause === undefined ? {} : { cause: state.cause }),
+    breaker: breakerOf(state),
+    ...(state.lastError === undefined ? {} : { lastError: state.lastError }),
+    ...since(state.lastErrorAt, "lastErrorAt"),
+    ...since(state.answeredAt, "answeredAt"),
+    ...(state.roundTripMillis === undefined ? {} : { responseMillis: rounded(state.roundTripMillis, 2) }),
+    ...since(state.nextProbeAt, "nextProbeAt")
+  }
+}
+
+const failbackOf = ({ at, millis, ...report }: FailbackReport) => ({
+  at: iso(at),
+  ...report,
+  millis: rounded(millis, 1)
+})
+
+const backlogOf = (agent: AgentStatus, { now }: Moment) => {
+  const backlog = agent.database?.primary?.backlog()
+  return backlog === undefined ? undefined : {
+    pending: backlog.pending,
+    ...(backlog.oldestAt === undefined ? {} : {
+      oldestAt: iso(backlog.oldestAt),
+      oldestSeconds: rounded(Math.max(0, now - backlog.oldestAt) / 1_000, 1)
+    }),
+    isFull: backlog.isFull,
+    conflicts: backlog.withheld,
+    intents: agent.intentsWaiting
+  }
+}
+
+/**
+ * Committed messages that a broker has not acknowledged; without one, that some consumer of this process has not settled.
+ *
+ * @category accessors
+ */
+export const outboxDepth = (agent: AgentStatus, { agents }: Moment): number =>
+  agent.broker === undefined
+    ? agents.flatMap((other) => other.lanes()).filter(({ source }) => source === agent.name)
+      .reduce((most, { lag }) => Math.max(most, lag), 0)
+    : agent.database?.relay.depth() ?? 0
+
+const dependenciesOf = (agent: AgentStatus, moment: Moment) => {
+  const { broker, cache, database, file } = agent
+  const primary = database?.primary
+  return {
+    ...(agent.facts().primary === "absent" ? {} : {
+      postgres: primary === undefined ? { status: "away", since: iso(agent.phaseSince) } : {
+        ...dependencyOf(primary.dependency),
+        mode: primary.mode(),
+        roundTripMillis: rounded(primary.roundTripMillis(), 2),
+        connections: primary.connections(),
+        epoch: primary.epoch(),
+        replicas: primary.replicas(),
+        failovers: primary.stats.failovers,
+        failbacks: primary.stats.failbacks,
+        unknownCommits: primary.stats.unknownCommits
+      }
+    }),
+    sqlite: {
+      ...(file === undefined ? { status: "away", since: iso(agent.phaseSince) } : dependencyOf(file)),
+      ...(agent.fault === undefined ? {} : { lastError: agent.fault }),
+      role: agent.facts().primary === "absent" ? "primary" : "shadow",
+      commitMillis: rounded(database?.stats.lastCommitMillis ?? 0, 2),
+      queued: database?.stats.queued ?? 0
+    },
+    ...(broker === undefined ? {} : {
+      kafka: {
+        ...dependencyOf(broker),
+        lag: agent.lanes().reduce((sum, { lag }) => sum + lag, 0),
+        outbox: outboxDepth(agent, moment),
+        ...(agent.publishing()?.lastError === undefined ? {} : { publishError: agent.publishing()?.lastError })
+      }
+    }),
+    ...(cache === undefined ? {} : { redis: dependencyOf(cache) })
+  }
+}
+
+const CLASSES = ["mergeable", "bounded", "provisional", "refused"] as const
+
+const fateInWords: Readonly<Record<CommandFate.CommandFate, string>> = {
+  runs: "run",
+  bounded: "run within a bound",
+  kept: "are kept and answered 202; they run when Postgres is back",
+  refused: "are answered 503 with Retry-After; nothing is stored"
+}
+
+/** What still works, and what of the agent's commands does not. */
+const worksOf = (agent: AgentStatus) => {
+  const { level } = agent.degradation()
+  const { bus } = agent.facts()
+  const of = (fate: CommandFate.CommandFate) =>
+    agent.commands.filter(({ writeClass }) => fateOf(agent, writeClass) === fate).map(endpoint)
+  const replicas = agent.database?.primary?.replicas() ?? 1
+  return {
+    reads: level === 4
+      ? "are answered 503"
+      : level === 3 || (isAlone(agent) && replicas > 1)
+      ? "are answered from the file as of some time ago, with X-Data-As-Of"
+      : "are answered",
+    commands: Object.fromEntries(CLASSES.map((writeClass) => [writeClass, fateInWords[fateOf(agent, writeClass)]])),
+    messages: level >= 3
+      ? "are neither heard nor sent; they wait"
+      : bus === "away"
+      ? "wait in the outbox and on the broker"
+      : "are heard and sent",
+    affectedEndpoints: { kept: of("kept"), bounded: of("bounded"), refused: of("refused") }
+  }
+}
+
+const toMerge = (agent: AgentStatus, { now }: Moment): string => {
+  const { oldestAt = now, pending = 0 } = agent.database?.primary?.backlog() ?? {}
+  return pending === 0
+    ? "no operations to merge"
+    : `${counted(pending, "operation", "operations")} to merge, oldest ${span(now - oldestAt)}`
+}
+
+/** Why a dependency is away, for the end of a sentence. */
+const because = (dependency: Dependency | undefined): string => {
+  const error = dependency?.current().lastError
+  return error === undefined ? "" : `: ${error}`
+}
+
+const reasonInWords: Readonly<Record<Degradation.Reason, (agent: AgentStatus, moment: Moment) => string>> = {
+  primary_away_fallback_forbidden: (agent) =>
+    `nothing works without Postgres, because ${
+      AgentConfig.fallbackVariable(agent.name)
+    } (or HOLDFAST_FALLBACK) is forbidden; make ` +
+    `Postgres answer, or allow the fallback and start again${because(agent.database?.primary?.dependency)}`,
+  nothing_can_be_served: () => "no store can be opened",
+  no_store_answers: () => "no store answers; reads come from memory",
+  standby_unwritable: (agent) =>
+    agent.facts().primary === "absent"
+      ? `SQLite cannot be written, reads only${because(agent.file)}`
+      : `Postgres is away and SQLite cannot be written in its place, reads only${because(agent.file)}`,
+  primary_and_bus_away: () => "Postgres and Kafka are both away: reads only",
+  backlog_full: (agent, moment) =>
+    `the backlog is full (${toMerge(agent, moment)}): reads only until Postgres has taken it`,
+  bus_away: (agent, moment) =>
+    `Kafka is away; ${counted(outboxDepth(agent, moment), "message waits", "messages wait")} in the outbox` +
+    because(agent.broker),
+  standby_serves: (agent, moment) => `SQLite serves in place of Postgres; ${toMerge(agent, moment)}`,
+  merging: (agent, moment) => `Postgres is back and takes what SQLite has taken meanwhile; ${toMerge(agent, moment)}`
+}
+
+/**
+ * What an operator should know, in sentences.
+ *
+ * @category accessors
+ */
+export const notesOf = (agent: AgentStatus, moment: Moment): ReadonlyArray<string> => {
+  const { heldUntil, memoryCache, reasons } = agent.degradation()
+  const primary = agent.database?.primary
+  const { lastError, nextProbeAt, status } = primary?.dependency.current() ?? {}
+  const withheld = primary?.backlog().withheld ?? 0
+  const repaired = primary?.stats.lastFailback?.repaired ?? 0
+  return [
+    ...(agent.fault === undefined ? [] : [agent.fault]),
+    ...reasons.map((reason) => reasonInWords[reason](agent, moment)),
+    ...(status === "away" && lastError !== undefined && !reasons.includes("primary_away_fallback_forbidden")
+      ? [
+        `Postgres is away: ${lastError}` + (nextProbeAt === undefined || nextProbeAt <= moment.now
+          ? ""
+          : `; asked again in ${span(nextProbeAt - moment.now)}`)
+      ]
+      : []),
+    ...(heldUntil === undefined || heldUntil <= moment.now
+      ? []
+      : [`what was away is back; the level gets better in ${span(heldUntil - moment.now)} if it stays`]),
+    ...(primary?.persistence === "memory"
+      ? ["the data folder cannot be used: while Postgres is away nothing can be written; see the log"]
+      : []),
+    ...(memoryCache ? [`memory stands in for Redis${because(agent.cache)}`] : []),
+    ...(withheld > 0
+      ? [
+        `${counted(withheld, "operation of an outage waits", "operations of an outage wait")} for a decision: ` +
+        `GET /${agent.name}/conflicts?status=open`
+      ]
+      : []),
+    ...(agent.intentsWaiting > 0
+      ? [`${counted(agent.intentsWaiting, "accepted request runs", "accepted requests run")} when Postgres is back`]
+      : []),
+    ...(repaired > 0
+      ? [`the last return to Postgres found ${counted(repaired, "row", "rows")} that differed, and set them right`]
+      : []),
+    ...(agent.sagasWaiting > 0
+      ? [
+        `${
+          counted(agent.sagasWaiting, "saga needs", "sagas need")
+        } an operator: GET /${agent.name}/sagas?state=needs_operator`
+      ]
+      : []),
+    ...(agent.deadLetters.open > 0
+      ? [
+        `${counted(agent.deadLetters.open, "dead letter waits", "dead letters wait")} for a decision: ` +
+        `GET /${agent.name}/dead-letters`
+      ]
+      : []),
+    ...agent.lanes().filter((lane) => lane.paused).map((lane) =>
+      `does not hear ${lane.source} now: ${lane.lastError ?? "unknown"}`
+    ),
+    ...agent.jobs.filter((job) => job.failing > 0).map((job) =>
+      `job ${job.name} has failed ${job.failing} times in a row`
+    )
+  ]
+}
+
+/**
+ * One check of the IETF form; without a value where nothing was measured.
+ *
+ * @category models
+ */
+export interface Check {
+  readonly componentType: "datastore" | "component" | "system"
+  readonly status: Verdict
+  readonly observedValue?: number
+  readonly observedUnit?: string
+  readonly time?: string
+  readonly output?: string
+  readonly breaker?: string
+  readonly nextProbeAt?: string
+  readonly affectedEndpoints?: ReadonlyArray<string>
+}
+
+const observed = (value: number | undefined, unit: string, digits = 0) =>
+  value === undefined ? {} : { observedValue: rounded(value, digits), observedUnit: unit }
+
+/** A dependency as a check; `observed` is what it measures. */
+const dependencyCheck = (
+  componentType: Check["componentType"],
+  dependency: Dependency,
+  measured: object,
+  affectedEndpoints: ReadonlyArray<string> = []
+): Check => {
+  const state = dependency.current()
+  const at = state.status === "away" ? state.lastErrorAt : state.answeredAt
+  return {
+    componentType,
+    status: state.status === "up" ? "pass" : state.status === "away" ? "fail" : "warn",
+    ...measured,
+    ...since(at, "time"),
+    breaker: breakerOf(state),
+    ...(state.status === "up" || state.lastError === undefined ? {} : { output: state.lastError }),
+    ...since(state.nextProbeAt, "nextProbeAt"),
+    ...(affectedEndpoints.length === 0 ? {} : { affectedEndpoints })
+  }
+}
+
+const postgresChecks = (agent: AgentStatus, { now }: Moment): Readonly<Record<string, Check>> => {
+  const primary = agent.database?.primary
+  if (primary === undefined) return {}
+  const isUp = primary.dependency.current().status === "up"
+  const backlog = primary.backlog()
+  return {
+    "postgres:responseTime": dependencyCheck(
+      "datastore",
+      primary.dependency,
+      observed(isUp ? primary.roundTripMillis() : undefined, "ms", 2),
+      affected(agent)
+    ),
+    "postgres:connections": {
+      componentType: "datastore",
+      status: isUp ? "pass" : "fail",
+      ...observed(primary.connections(), "connections")
+    },
+    "backlog:pending": {
+      componentType: "datastore",
+      status: backlog.isFull ? "fail" : backlog.pending > 0 ? "warn" : "pass",
+      ...observed(backlog.pending, "operations"),
+      ...(backlog.isFull ? { output: "the backlog is full" } : {})
+    },
+    "backlog:oldestAge": {
+      componentType: "datastore",
+      status: backlog.isFull ? "fail" : backlog.pending > 0 ? "warn" : "pass",
+      ...observed(backlog.oldestAt === undefined ? 0 : Math.max(0, now - backlog.oldestAt) / 1_000, "s", 1)
+    },
+    "conflicts:open": {
+      componentType: "component",
+      status: backlog.withheld > 0 ? "warn" : "pass",
+      ...observed(backlog.withheld, "operations")
+    }
+  }
+}
+
+const busChecks = (agent: AgentStatus, moment: Moment): Readonly<Record<string, Check>> => {
+  const lag = agent.lanes().reduce((sum, lane) => sum + lane.lag, 0)
+  const paused = agent.lanes().find((lane) => lane.paused)
+  const depth = outboxDepth(agent, moment)
+  const outbox: Check = {
+    componentType: "component",
+    status: agent.publishing()?.lastError === undefined ? "pass" : "warn",
+    ...observed(depth, "messages"),
+    ...(agent.publishing()?.lastError === undefined ? {} : { output: agent.publishing()?.lastError ?? "" })
+  }
+  const heard: Check = {
+    componentType: "component",
+    status: paused === undefined ? "pass" : "warn",
+    ...observed(lag, "messages"),
+    ...(paused?.lastError === undefined ? {} : { output: paused.lastError })
+  }
+  return agent.broker === undefined
+    ? { "bus:lag": heard, "outbox:depth": outbox }
+    : {
+      "kafka:responseTime": dependencyCheck(
+        "component",
+        agent.broker,
+        observed(
+          agent.broker.current().status === "up" ? agent.broker.current().roundTripMillis : undefined,
+          "ms",
+          2
+        )
+      ),
+      "kafka:consumerLag": heard,
+      "outbox:depth": outbox
+    }
+}
+
+/**
+ * The agent's checks, by name.
+ *
+ * @category accessors
+ */
+export const checksOf = (agent: AgentStatus, moment: Moment): Readonly<Record<string, Check>> => {
+  const store = agent.database?.stats
+  const isFileLost = agent.database === undefined || agent.facts().standby !== "ok"
+  return {
+    ...postgresChecks(agent, moment),
+    "sqlite:commitTime": {
+      componentType: "datastore",
+      status: agent.database === undefined ? "fail" : isFileLost ? "warn" : "pass",
+      ...observed(store?.lastCommitMillis ?? 0, "ms", 2),
+      ...(isFileLost ? { output: agent.fault ?? agent.file?.current().lastError ?? "not opened yet" } : {})
+    },
+    "sqlite:queued": {
+      componentType: "datastore",
+      status: "pass",
+      ...observed(store?.queued ?? 0, "operations")
+    },
+    ...busChecks(agent, moment),
+    ...(agent.cache === undefined ? {} : {
+      "redis:responseTime": dependencyCheck(
+        "datastore",
+        agent.cache,
+        observed(
+          agent.cache.current().status === "up" ? agent.cache.current().roundTripMillis : undefined,
+          "ms",
+          2
+        )
+      )
+    }),
+    "deadLetters:open": {
+      componentType: "component",
+      status: agent.deadLetters.open > 0 ? "warn" : "pass",
+      ...observed(agent.deadLetters.open, "messages")
+    },
+    "sagas:needsOperator": {
+      componentType: "component",
+      status: agent.sagasWaiting > 0 ? "warn" : "pass",
+      ...observed(agent.sagasWaiting, "sagas")
+    },
+    ...Object.fromEntries(agent.jobs.map((job): readonly [string, Check] => [`job:${job.name}`, {
+      componentType: "component",
+      status: job.failing > 0 ? "warn" : "pass",
+      ...observed(job.runs, "runs")
+    }]))
+  }
+}
+
+/**
+ * All that is known of an agent, for people and programs.
+ *
+ * @category accessors
+ */
+export const detailOf = (agent: AgentStatus, moment: Moment) => {
+  const { level, reasons, since: levelSince } = agent.degradation()
+  const backlog = backlogOf(agent, moment)
+  const lastFailback = agent.database?.primary?.stats.lastFailback
+  return {
+    agent: agent.name,
+    status: verdictOf(agent),
+    phase: agent.phase,
+    degradationLevel: level,
+    degradationName: Degradation.names[level],
+    degradationSince: iso(levelSince),
+    reasons,
+    notes: notesOf(agent, moment),
+    persistence: agent.database?.primary?.persistence ?? "file",
+    fallback: agent.fallback,
+    works: worksOf(agent),
+    dependencies: dependenciesOf(agent, moment),
+    ...(backlog === undefined ? {} : { backlog }),
+    ...(lastFailback === undefined ? {} : { lastFailback: failbackOf(lastFailback) }),
+    outbox: { depth: outboxDepth(agent, moment), lastSeq: agent.database?.outbox.lastSeq() ?? 0 },
+    lanes: agent.lanes().map(({ lag, lastError, paused, position, source }) => ({
+      source,
+      position,
+      lag,
+      paused,
+      ...(lastError === undefined ? {} : { lastError })
+    }))
+  }
+}
