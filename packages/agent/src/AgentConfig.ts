@@ -1,4 +1,5 @@
 import { agents } from "@holdfast/contracts/Agents"
+import type * as RateLimit from "@holdfast/resilience/RateLimit"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -7,7 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import { readFileSync } from "node:fs"
 import { parseEnv } from "node:util"
 import * as KafkaConfig from "./KafkaConfig.ts"
@@ -34,6 +35,8 @@ export interface AgentConfig {
   readonly drainDeadline: Duration.Duration
   readonly requestDeadline: Duration.Duration
   readonly maxInFlight: number
+  /** What each principal may ask; none: as much as it likes. */
+  readonly rateLimit: Option.Option<RateLimit.Config>
   readonly maxBodyBytes: number
   /** None: SQLite is the primary, by choice. */
   readonly postgres: Option.Option<PostgresConfig.PostgresConfig>
@@ -225,6 +228,22 @@ const settings = (agents: ReadonlyArray<string>): Config.Config<AgentConfig> =>
         expected: "a number of requests from 1 to 100000",
         example: "512",
         parse: Variable.wholeNumber(1, 100_000)
+      }),
+      rateLimit: Variable.make<Option.Option<RateLimit.Config>>({
+        name: "HOLDFAST_RATE_LIMIT",
+        fallback: Option.none(),
+        expected: "a number of requests from 1 to 1000000 in a time from 1 s to 24 h",
+        example: "1000/1s",
+        parse: (text) => {
+          const [permits = "", interval = "", ...rest] = text.split("/").map((part) => part.trim())
+          const rate = {
+            permits: Variable.wholeNumber(1, 1_000_000)(permits),
+            interval: Variable.duration("1 second", "24 hours")(interval)
+          }
+          return rate.permits === undefined || rate.interval === undefined || rest.length > 0
+            ? undefined
+            : Option.some({ permits: rate.permits, interval: rate.interval })
+        }
       }),
       maxBodyBytes: Variable.make({
         name: "HOLDFAST_MAX_BODY_BYTES",

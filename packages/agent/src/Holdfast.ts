@@ -1,5 +1,7 @@
+import { RateLimiter } from "@holdfast/cache/RateLimiter"
 import type { EventBus } from "@holdfast/messaging/EventBus"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -34,6 +36,8 @@ export interface Options {
   readonly openStore?: AgentRuntime.OpenStore
   /** Carries messages between the agents; Kafka where it is configured, else their own outboxes, by default. */
   readonly bus?: Layer.Layer<EventBus>
+  /** Counts requests where there is a limit; in Redis where it is configured, else in this process, by default. */
+  readonly rateLimiter?: Layer.Layer<RateLimiter>
   /** Names this process among those that run the same agents; the host's name and a random part by default. */
   readonly instance?: string
 }
@@ -51,6 +55,14 @@ export interface Holdfast {
   /** Drains and closes; the second call waits for the first. */
   readonly stop: Effect.Effect<void>
 }
+
+/** Admits requests as the configured limit says; none where there is no limit. */
+const admission = (config: AgentConfig.AgentConfig, rateLimiter: Layer.Layer<RateLimiter>) =>
+  Effect.transposeMapOption(config.rateLimit, (rate) =>
+    Effect.map(Layer.build(rateLimiter), (context) => {
+      const limiter = Context.get(context, RateLimiter)
+      return (who: string) => limiter.take({ name: "http", ...rate }, who)
+    }))
 
 /**
  * Serves the agents in one process: listens first, then opens the stores side by side. Everything else waits for
@@ -74,7 +86,8 @@ export const serve = (options: Options): Effect.Effect<Holdfast, HttpServer.List
 
     // What follows is closed by the drain, in its order; what is left after it, by the scope.
     const bus = yield* Layer.build(options.bus ?? Servers.bus(config))
-    const cache = yield* Servers.cache(config)
+    const redis = yield* Servers.redis(config)
+    const admit = yield* admission(config, options.rateLimiter ?? Servers.rateLimiter(redis))
     const running = yield* Effect.provide(
       Effect.forEach(options.agents, (agent) =>
         AgentRuntime.make(agent, {
@@ -82,7 +95,7 @@ export const serve = (options: Options): Effect.Effect<Holdfast, HttpServer.List
           instance,
           hasPrimary: options.openStore === undefined && Option.isSome(config.postgres),
           fallback: AgentConfig.fallbackOf(config, agent.name),
-          cache
+          cache: redis?.dependency
         })),
       bus
     )
@@ -107,6 +120,7 @@ export const serve = (options: Options): Effect.Effect<Holdfast, HttpServer.List
       routes,
       level,
       maxInFlight: config.maxInFlight,
+      ...Option.isSome(admit) ? { admit: admit.value } : {},
       maxBodyBytes: config.maxBodyBytes,
       deadline: config.requestDeadline,
       slow: Duration.seconds(1)

@@ -27,6 +27,13 @@ export interface HttpRequest {
 }
 
 /**
+ * The principal of all who do not say who they are.
+ *
+ * @category constants
+ */
+export const ANONYMOUS = "anonymous"
+
+/**
  * Who asks. Credentials are not checked yet: they only keep the keys of different clients apart, and enter records as a
  * hash.
  *
@@ -34,7 +41,7 @@ export interface HttpRequest {
  */
 export const principal = (headers: IncomingHttpHeaders): string =>
   headers.authorization === undefined
-    ? "anonymous"
+    ? ANONYMOUS
     : `auth-${createHash("sha256").update(headers.authorization).digest("hex").slice(0, 16)}`
 
 const CORRELATION_ID = /^[\w.:-]{1,128}$/

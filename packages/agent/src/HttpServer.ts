@@ -1,5 +1,6 @@
 import * as Errors from "@holdfast/contracts/Errors"
 import * as Deadline from "@holdfast/resilience/Deadline"
+import type { RateLimited } from "@holdfast/resilience/Failure"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -34,6 +35,8 @@ export interface Options {
   /** The level of the process, for answers that belong to no agent. */
   readonly level: () => number
   readonly maxInFlight: number
+  /** Lets one go on, or says when it may ask again; without it everybody goes on. */
+  readonly admit?: (who: string) => Effect.Effect<void, RateLimited>
   readonly maxBodyBytes: number
   readonly deadline: Duration.Duration
   /** Requests that take longer leave a line in the log. */
@@ -94,6 +97,10 @@ const rawProblem = (failure: unknown, level: number): string => {
     `content-type: ${answer.contentType}\r\ncontent-length: ${Buffer.byteLength(answer.body)}\r\n` +
     `connection: close\r\n\r\n${answer.body}`
 }
+
+/** Who is limited; strangers each by the address that they come from. */
+const limitedAs = (principal: string, request: Http.IncomingMessage): string =>
+  principal === HttpRequest.ANONYMOUS ? `${principal} ${request.socket.remoteAddress ?? ""}` : principal
 
 /** What a request that cannot be parsed deserves. */
 const protocolError = (code: string | undefined): object =>
@@ -196,6 +203,22 @@ export const make = (options: Options) =>
         )
     }
 
+    /** Goes on where the limit allows it; who counts the requests of several processes may take a moment. */
+    const ifAdmitted = (exchange: Exchange, who: string, endsAt: number, goOn: () => void) => {
+      if (options.admit === undefined) return goOn()
+      const decided = (exit: Exit.Exit<void, RateLimited>) => {
+        if (exchange.answered || exchange.response.destroyed) return
+        if (exit._tag === "Success") return goOn()
+        const limit = Cause.failureOption(exit.cause)
+        if (Option.isNone(limit)) return fail(exchange, new Errors.InternalError(), exit.cause)
+        refuse(exchange, new Errors.RateLimited({ retryAfterMs: Math.ceil(limit.value.retryAfterMs) }))
+      }
+      const fiber = Runtime.runFork(logging)(Effect.locally(options.admit(who), Deadline.current, endsAt))
+      const exit = fiber.unsafePoll()
+      if (exit === null) fiber.addObserver(decided)
+      else decided(exit)
+    }
+
     const run = (
       exchange: Exchange,
       route: Extract<HttpRoute, { readonly _tag: "Endpoint" }>,
@@ -235,24 +258,32 @@ export const make = (options: Options) =>
         // The client has gone: what has not begun need not begin.
         if (!exchange.answered) exchange.fiber?.unsafeInterruptAsFork(exchange.fiber.id())
       })
-      RequestBody.read(request, options.maxBodyBytes, (body) => {
-        if (exchange.answered || response.destroyed) return
-        if (Either.isLeft(body)) return fail(exchange, body.left)
-        const runtime = route.host.runtime()
-        if (runtime === undefined) return fail(exchange, new HttpErrors.Starting())
-        run(exchange, route, runtime, {
-          method: request.method ?? "",
-          url: request.url ?? "/",
-          params,
-          search,
-          headers: request.headers,
-          body: body.right,
-          principal: HttpRequest.principal(request.headers),
-          correlationId: exchange.correlationId,
-          level: route.host.level(),
-          levelSince: route.host.levelSince()
-        }, endsAt)
-      })
+      const principal = HttpRequest.principal(request.headers)
+      ifAdmitted(exchange, limitedAs(principal, request), endsAt, () =>
+        RequestBody.read(request, options.maxBodyBytes, (body) => {
+          if (exchange.answered || response.destroyed) {
+            return
+          }
+          if (Either.isLeft(body)) {
+            return fail(exchange, body.left)
+          }
+          const runtime = route.host.runtime()
+          if (runtime === undefined) {
+            return fail(exchange, new HttpErrors.Starting())
+          }
+          run(exchange, route, runtime, {
+            method: request.method ?? "",
+            url: request.url ?? "/",
+            params,
+            search,
+            headers: request.headers,
+            body: body.right,
+            principal,
+            correlationId: exchange.correlationId,
+            level: route.host.level(),
+            levelSince: route.host.levelSince()
+          }, endsAt)
+        }))
     }
 
     const servePage = (
@@ -261,10 +292,14 @@ export const make = (options: Options) =>
       search: HttpRequest.HttpRequest["search"]
     ) => {
       const answer = route.answer({ headers: exchange.request.headers, search })
-      if (!(answer instanceof Promise)) return send(exchange, answer)
+      if (!(answer instanceof Promise)) {
+        return send(exchange, answer)
+      }
       answer.then(
-        (ready) => send(exchange, ready),
-        (error: unknown) => fail(exchange, new Errors.InternalError(), Cause.die(error))
+        (ready) =>
+          send(exchange, ready),
+        (error: unknown) =>
+          fail(exchange, new Errors.InternalError(), Cause.die(error))
       )
     }
 
@@ -284,7 +319,8 @@ export const make = (options: Options) =>
         timer: undefined
       }
       exchanges.add(exchange)
-      response.once("close", () => exchanges.delete(exchange))
+      response.once("close", () =>
+        exchanges.delete(exchange))
       if (request.headers.host === undefined && request.httpVersion === "1.1") {
         refuse(exchange, protocolError(undefined))
       } else if (found === undefined) {
@@ -295,8 +331,9 @@ export const make = (options: Options) =>
             ? new Errors.NotFound({ resource: "route", id: url.slice(0, 200) })
             : new Errors.MethodNotAllowed({ method: request.method ?? "", allowed })
         )
-      } else if (found.handler._tag === "Page") servePage(exchange, found.handler, found.searchParams)
-      else serveEndpoint(exchange, found.handler, found.params, found.searchParams)
+      } else if (found.handler._tag === "Page") {
+        servePage(exchange, found.handler, found.searchParams)
+      } else serveEndpoint(exchange, found.handler, found.params, found.searchParams)
     }
 
     const server = Http.createServer({
@@ -310,7 +347,9 @@ export const make = (options: Options) =>
     server.on("checkExpectation", serve)
     // A body that is announced as too large is refused before it is sent.
     server.on("checkContinue", (request: Http.IncomingMessage, response: Http.ServerResponse) => {
-      if (!(Number(request.headers["content-length"]) > options.maxBodyBytes)) response.writeContinue()
+      if (!(Number(request.headers["content-length"]) > options.maxBodyBytes)) {
+        response.writeContinue()
+      }
       serve(request, response)
     })
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Net.Socket) => {
@@ -324,7 +363,8 @@ export const make = (options: Options) =>
         resume(Effect.fail(
           new ListenFailed({ host: options.host, port: options.port, reason: error.code ?? error.message })
         )))
-      server.listen(options.port, options.host, () => resume(Effect.void))
+      server.listen(options.port, options.host, () =>
+        resume(Effect.void))
     })
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {

@@ -1,3 +1,4 @@
+import { RateLimiter } from "@holdfast/cache/RateLimiter"
 import * as Redis from "@holdfast/cache/Redis"
 import * as PostgresWatch from "@holdfast/database/PostgresWatch"
 import * as Replicated from "@holdfast/database/Replicated"
@@ -6,9 +7,8 @@ import * as EmbeddedBus from "@holdfast/messaging/EmbeddedBus"
 import type { EventBus } from "@holdfast/messaging/EventBus"
 import * as KafkaBus from "@holdfast/messaging/KafkaBus"
 import * as KafkaConfig from "@holdfast/messaging/KafkaConfig"
-import type { Dependency } from "@holdfast/resilience/Dependency"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type AgentConfig, fallbackOf } from "./AgentConfig.ts"
@@ -62,8 +62,18 @@ export const bus = (config: AgentConfig): Layer.Layer<EventBus> =>
  *
  * @category constructors
  */
-export const cache = (config: AgentConfig): Effect.Effect<Dependency | undefined, never, Scope.Scope> =>
+export const redis = (config: AgentConfig): Effect.Effect<Redis.RedisShape | undefined, never, Scope.Scope> =>
   Option.match(config.redis, {
     onNone: () => Effect.succeed(undefined),
-    onSome: (redis) => Effect.map(Redis.make(redis), ({ dependency }) => dependency)
+    onSome: Redis.make
   })
+
+/**
+ * Where requests are counted: in Redis for all processes together where it is configured, else in this process.
+ *
+ * @category layers
+ */
+export const rateLimiter = (redis: Redis.RedisShape | undefined): Layer.Layer<RateLimiter> =>
+  redis === undefined
+    ? RateLimiter.layerMemory()
+    : Layer.provide(RateLimiter.layerRedis(), Layer.succeed(Redis.Redis, redis))

@@ -55,9 +55,15 @@ describe("configuration", () => {
         Option.none(),
         Option.none()
       ])
+      assert.isTrue(Option.isNone(config.rateLimit))
       assert.deepStrictEqual(config.backlog, { maxOperations: 100_000, maxAge: Duration.hours(24) })
       assert.strictEqual(AgentConfig.fallbackOf(config, "payment"), "allowed")
       assert.strictEqual(AgentConfig.peerUrl(config, "inventory", "http://me"), "http://me")
+    }))
+
+  it.effect("a rate limit is a number of requests in a time", () =>
+    Effect.map(AgentConfig.load({ HOLDFAST_RATE_LIMIT: "500 / 10s" }), ({ rateLimit }) => {
+      assert.deepStrictEqual(Option.getOrUndefined(rateLimit), { permits: 500, interval: Duration.seconds(10) })
     }))
 
   it.effect("an empty variable counts as one that is not set", () =>
@@ -84,6 +90,13 @@ describe("configuration", () => {
         { HOLDFAST_DRAIN_SETTLE: "1 hour" },
         "HOLDFAST_DRAIN_SETTLE must be a time of at most 5 s, e.g. HOLDFAST_DRAIN_SETTLE=5s; it is \"1 hour\""
       ],
+      ...["fast", "0/1s", "10", "10/1ms", "10/1s/2"].map((text) =>
+        [
+          { HOLDFAST_RATE_LIMIT: text },
+          "HOLDFAST_RATE_LIMIT must be a number of requests from 1 to 1000000 in a time from 1 s to 24 h, e.g. " +
+          `HOLDFAST_RATE_LIMIT=1000/1s; it is "${text}"`
+        ] as const
+      ),
       [
         { HOLDFAST_FALLBACK: "no" },
         "HOLDFAST_FALLBACK must be allowed or forbidden, e.g. HOLDFAST_FALLBACK=forbidden; it is \"no\""

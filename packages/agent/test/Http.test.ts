@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import { StoreUnavailable } from "@holdfast/database/StoreError"
-import { Context, Effect } from "effect"
+import { Context, Effect, Option } from "effect"
 import * as Endpoint from "../src/Endpoint.ts"
 import * as Handler from "../src/Handler.ts"
 import * as Surfaces from "../src/Surfaces.ts"
@@ -199,6 +199,35 @@ describe("HTTP", () => {
       const refused = replies[0].find((reply) => reply.status === 503)
       assert.deepStrictEqual([refused?.json["code"], refused?.headers["retry-after"]], ["overloaded", "1"])
       assert.strictEqual(replies[1].status, 200)
+    })))
+
+  it.live("who asks too fast is refused with the time to wait, and nothing happens; others and probes go on", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get, post } = yield* serve([giftCards], {
+        rateLimit: Option.some({ permits: 3, interval: "1 minute" })
+      })
+      for (const name of ["a", "b", "c"]) {
+        assert.strictEqual((yield* post("/giftcard/cards", { amount: 5 }, key(name))).status, 201)
+      }
+      const refused = yield* post("/giftcard/cards", { amount: 5 }, key("d"))
+      assert.deepStrictEqual([refused.status, refused.json["code"]], [429, "rate_limited"])
+      assert.include(refused.headers["content-type"], "application/problem+json")
+      const seconds = Number(refused.headers["retry-after"])
+      assert.isTrue(seconds > 10 && seconds <= 20, String(seconds))
+      assert.isTrue(Number.isInteger(refused.json["retryAfterMs"]))
+      for (const path of ["/health", "/health/ready", "/giftcard/health", "/metrics", "/docs"]) {
+        assert.strictEqual((yield* get(path)).status, 200, path)
+      }
+      const cards = yield* get("/giftcard/cards", { authorization: "Bearer somebody else" })
+      assert.strictEqual(cards.status, 200)
+      assert.lengthOf(Array.from(Object(cards.json["items"])), 3)
+    })))
+
+  it.live("without a limit nobody is refused", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get } = yield* serve([giftCards])
+      const replies = yield* Effect.forEach(Array.from({ length: 200 }), () => get("/giftcard/cards"))
+      assert.isTrue(replies.every((reply) => reply.status === 200))
     })))
 
   it.live("a handler gets the body as it came", () =>

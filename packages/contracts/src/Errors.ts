@@ -250,6 +250,24 @@ export class Overloaded extends Schema.TaggedError<Overloaded>()(
 ) {}
 
 /**
+ * One principal asks more often than each may.
+ *
+ * @category errors
+ */
+export class RateLimited extends Schema.TaggedError<RateLimited>()(
+  "RateLimited",
+  { retryAfterMs: Schema.Number },
+  problem({
+    code: "rate_limited",
+    status: 429,
+    title: "You send requests too fast",
+    detail: "Nothing was stored. Repeat the request when Retry-After has passed, and send them more slowly.",
+    severity: "low",
+    recovery: "retry"
+  })
+) {}
+
+/**
  * The request was not answered within its deadline; a command may still take effect.
  *
  * @category errors
@@ -340,6 +358,7 @@ export const Common = Schema.Union(
   VersionConflict,
   DegradedWriteRefused,
   Overloaded,
+  RateLimited,
   DeadlineExceeded,
   Draining,
   InternalError,

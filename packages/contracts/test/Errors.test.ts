@@ -49,7 +49,9 @@ describe("public errors", () => {
   it("ask to retry only where a retry can help", () => {
     for (const { code, recovery, status } of problems) {
       if (recovery === "retry") assert.include([409, 429, 503, 504], status, code)
-      if (status < 500 && code !== "request_in_progress") assert.strictEqual(recovery, "fail", code)
+      if (status < 500 && !["request_in_progress", "rate_limited"].includes(code)) {
+        assert.strictEqual(recovery, "fail", code)
+      }
     }
   })
 
@@ -69,6 +71,7 @@ describe("public errors", () => {
       version_conflict: 412,
       degraded_write_refused: 503,
       overloaded: 503,
+      rate_limited: 429,
       deadline_exceeded: 504,
       draining: 503,
       internal_error: 500,
