@@ -43,7 +43,8 @@ const make = (config: KafkaConfig): Effect.Effect<EventBusShape, never, Scope.Sc
     const admin = yield* KafkaSession.make(
       config,
       (kafka) => kafka.admin({ retry: KafkaClient.retry.once }),
-      watch.look
+      // They are the probe's own connections: where each is ended at once, looking again at once would never end.
+      () => {}
     )
     const topics = KafkaTopics.make(config, admin)
 

@@ -1,5 +1,6 @@
 import * as Failure from "@holdfast/resilience/Failure"
 import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 
 /**
@@ -65,6 +66,21 @@ export const failures: Failure.Classifier<KafkaError> = Failure.classifier<Kafka
   BrokerRefused: { severity: "critical", recovery: "degrade" },
   TopicMismatch: { severity: "critical", recovery: "degrade" }
 })
+
+const isKafkaError = (error: unknown): error is KafkaError =>
+  error instanceof BrokerAway || error instanceof BrokerRefused || error instanceof TopicMismatch
+
+/**
+ * Says in the log that something does not work; what is critical does not pass by itself.
+ *
+ * @category logging
+ */
+export const log = (what: string, error: unknown): Effect.Effect<void> => {
+  const line = `${what}: ${error instanceof Error ? error.message : String(error)}`
+  return isKafkaError(error) && failures.severity(error) === "critical"
+    ? Effect.logError(line)
+    : Effect.logWarning(line)
+}
 
 /** An error and what caused it, outermost first. The client wraps errors in ones that say the contrary of them. */
 const chain = (thrown: unknown): ReadonlyArray<object> => {

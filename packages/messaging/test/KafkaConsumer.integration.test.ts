@@ -254,21 +254,22 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("consumers on 
   test("a delivery longer than the session keeps its partition", (config) =>
     Effect.gen(function*() {
       const { bus, ledger, shop } = yield* shopAndLedger
-      let deliveries = 0
+      let delivered = 0
       yield* bus.join({
         database: ledger.database,
         topics: ledger.consumer.topics,
         deliver: (batch) =>
-          Effect.zipRight(
-            Effect.sleep(deliveries++ === 0 ? "3 seconds" : 0),
-            ledger.consumer.deliver(batch)
-          )
+          Effect.suspend(() => {
+            const wait = delivered === 0 ? "3 seconds" : 0
+            delivered += batch.length
+            return Effect.zipRight(Effect.sleep(wait), ledger.consumer.deliver(batch))
+          })
       })
       yield* tell(shop.database, [good("a", 0)])
       yield* inTime("the slow one")(untilHeard(ledger.database, 1))
       yield* tell(shop.database, [good("a", 1)])
       yield* inTime("the quick one")(untilHeard(ledger.database, 2))
-      assert.strictEqual(deliveries, 2)
+      assert.strictEqual(delivered, 2)
       yield* inTime("both are committed")(
         Effect.repeat(committed(config, "ledger", Told.topic), { until: (offsets) => offsets.includes(2) })
       )

@@ -66,7 +66,7 @@ const saslOf = (sasl: KafkaConfig.Sasl): SASLOptions => {
 }
 
 /**
- * A client that is not connected yet. `disconnected` is called when a connection ends that nobody has closed here.
+ * A client that is not connected yet. `disconnected` is called when a connection ends that stood and was not closed here.
  *
  * @category constructors
  */
@@ -81,9 +81,13 @@ export const open = (config: KafkaConfig.KafkaConfig, disconnected: () => void):
         : connectTcp({ host, port }, onConnect)
       socket.setKeepAlive(true, KEEP_ALIVE_MILLIS)
       sockets.add(socket)
+      let connected = false
+      socket.once("connect", () => {
+        connected = true
+      })
       socket.once("close", () => {
         sockets.delete(socket)
-        if (!closed) disconnected()
+        if (connected && !closed) disconnected()
       })
       return socket
     }

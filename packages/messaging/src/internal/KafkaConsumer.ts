@@ -192,9 +192,7 @@ export const make = (
         phase = "away"
         joinedAt = undefined
         watch.lost(`${agent} hears nothing: ${lastError}`)
-        if (failures === 0) {
-          yield* Effect.logWarning(`${agent} hears nothing from the broker and tries on: ${lastError}`)
-        }
+        if (failures === 0) yield* KafkaError.log(`${agent} hears nothing and tries on`, error)
         yield* watch.pause(++failures)
       })
 

@@ -6,6 +6,7 @@ import type * as Scope from "effect/Scope"
 import KafkaJS from "kafkajs"
 import type { Publishing } from "../EventBus.ts"
 import * as KafkaConfig from "../KafkaConfig.ts"
+import * as KafkaError from "../KafkaError.ts"
 import * as Topics from "../Topics.ts"
 import { retry } from "./KafkaClient.ts"
 import * as KafkaRecord from "./KafkaRecord.ts"
@@ -93,7 +94,7 @@ export const make = (
         lastError = error instanceof Error ? error.message : String(error)
         watch.lost(lastError)
         topics.forget()
-        if (first) yield* Effect.logWarning(`${agent} cannot publish its messages and tries on: ${lastError}`)
+        if (first) yield* KafkaError.log(`${agent} cannot publish its messages and tries on`, error)
         yield* watch.pause(++failures)
       })
 
