@@ -53,14 +53,14 @@ const well = {
 }
 
 const place = (health: Readonly<Record<string, unknown>>): ReadonlyArray<Screen.Place> => [
-  { url: "http://a", agents: [AgentView.make("order", health)], fault: undefined }
+  { url: "http://a", agents: [AgentView.make("order", health, now)], fault: undefined }
 ]
 
 describe("health", () => {
   it("a live view has a row for each agent, and below it what is wrong", () => {
     const places = [
       ...place(lost),
-      { url: "http://b", agents: [AgentView.make("product", well)], fault: undefined },
+      { url: "http://b", agents: [AgentView.make("product", well, now)], fault: undefined },
       { url: "http://c", agents: [], fault: "connect ECONNREFUSED" }
     ]
     assert.deepStrictEqual(Screen.frame(places, now), [
@@ -95,11 +95,18 @@ describe("health", () => {
       checks: {
         ...lost.checks,
         "backlog:pending": [{ status: "warn", observedValue: 57 }],
+        "backlog:oldestAge": [{ status: "warn", observedValue: 7_300, observedUnit: "s" }],
         "kafka:consumerLag": [{ status: "pass", observedValue: 9 }],
         "redis:responseTime": [{ status: "pass", observedValue: 1.2, observedUnit: "ms" }]
       }
     }
     assert.deepStrictEqual(changes(place(lost), place(later)), [])
+    const asked = (note: string) => place({ ...well, notes: [note] })
+    assert.deepStrictEqual(
+      changes(asked("Postgres is away: refused"), asked("Postgres is away: refused; again in 0.1 s")),
+      []
+    )
+    assert.match(Screen.frame(place(later), now)[1] ?? "", / 57 \(2 h\) /)
     const merged = { ...later, checks: { ...later.checks, "backlog:pending": [{ status: "pass", observedValue: 0 }] } }
     assert.deepStrictEqual(changes(place(later), place(merged)), ["order: backlog merged"])
     const gone = [{ url: "http://a", agents: [], fault: "connect ECONNREFUSED" }]
@@ -117,7 +124,7 @@ describe("health", () => {
         { degradationLevel: 17, degradationSince: "yesterday", checks: { "backlog:pending": [{ oldestAt: "never" }] } }
       ]
     ) {
-      const view = AgentView.make("order", health)
+      const view = AgentView.make("order", health, now)
       assert.isAtLeast(Screen.frame([{ url: "http://a", agents: [view], fault: undefined }], now).length, 2)
       assert.lengthOf(Screen.changes([], [{ url: "http://a", agents: [view], fault: undefined }], now), 1)
     }

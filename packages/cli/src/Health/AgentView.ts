@@ -54,8 +54,8 @@ export interface AgentView {
   readonly outbox: number | undefined
   readonly lag: number | undefined
   readonly backlog: number | undefined
-  /** The oldest write that waits for Postgres. */
-  readonly oldestAt: string | undefined
+  /** Since when the oldest write waits for Postgres, milliseconds since 1970. */
+  readonly oldestAt: number | undefined
   readonly conflicts: number | undefined
   readonly deadLetters: number | undefined
 }
@@ -107,16 +107,22 @@ const sumOf = (checks: ReadonlyArray<Check>, names: RegExp): number | undefined 
   return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value)
 }
 
+/** Said as a time, or as an age in seconds; of an empty backlog nothing is the oldest. */
+const oldestOf = (checks: ReadonlyArray<Check>, now: number): number | undefined => {
+  const time = Date.parse(textOf(checks.find(({ name }) => name === "backlog:pending")?.fields["oldestAt"]) ?? "")
+  const age = sumOf(checks, /^backlog:oldestAge$/) ?? 0
+  return Number.isFinite(time) ? time : age > 0 ? now - age * 1_000 : undefined
+}
+
 /**
- * Reads the detailed health of one agent.
+ * Reads the detailed health of one agent, as it was `now`.
  *
  * @category conversions
  */
-export const make = (agent: string, health: Fields): AgentView => {
+export const make = (agent: string, health: Fields, now: number): AgentView => {
   const checks = checksOf(health)
   const level = numberOf(health["degradationLevel"]) ?? 0
   const groups = new Set(checks.map(({ group }) => group).filter((group) => dependencies.has(group)))
-  const backlog = checks.find(({ name }) => name === "backlog:pending")
   return {
     agent,
     phase: textOf(health["phase"]) ?? textOf(health["status"]) ?? "unknown",
@@ -127,8 +133,8 @@ export const make = (agent: string, health: Fields): AgentView => {
     dependencies: [...groups].map((group) => dependencyOf(group, checks.filter((check) => check.group === group))),
     outbox: sumOf(checks, /^outbox:depth$/),
     lag: sumOf(checks, /^(?:bus:lag|kafka:consumerLag)$/),
-    backlog: numberOf(backlog?.fields["observedValue"]),
-    oldestAt: textOf(backlog?.fields["oldestAt"]),
+    backlog: sumOf(checks, /^backlog:pending$/),
+    oldestAt: oldestOf(checks, now),
     conflicts: sumOf(checks, /^conflicts:/),
     deadLetters: sumOf(checks, /^deadLetters:open$/)
   }

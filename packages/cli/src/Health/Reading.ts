@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -53,6 +54,7 @@ export const whole = (url: string): Effect.Effect<Readonly<Record<string, unknow
 export const agentsAt = (url: string): Effect.Effect<ReadonlyArray<AgentView.AgentView>, HealthUnknown> =>
   Effect.gen(function*() {
     const process = yield* whole(url)
+    const now = yield* Clock.currentTimeMillis
     const names = Option.match(Schema.decodeUnknownOption(Named)(process), {
       onNone: () => [],
       onSome: ({ agents }) => agents.map(({ agent }) => agent)
@@ -62,10 +64,10 @@ export const agentsAt = (url: string): Effect.Effect<ReadonlyArray<AgentView.Age
       return yield* new HealthUnknown({ url, detail: "what answers does not say which agents it runs" })
     }
     // The health of one agent is that of its process.
-    if (others.length === 0) return [AgentView.make(only, process)]
+    if (others.length === 0) return [AgentView.make(only, process, now)]
     return yield* Effect.forEach(
       names,
-      (name) => Effect.map(whole(`${url}/${name}`), (health) => AgentView.make(name, health)),
+      (name) => Effect.map(whole(`${url}/${name}`), (health) => AgentView.make(name, health, now)),
       { concurrency: "unbounded" }
     )
   })

@@ -68,7 +68,7 @@ export const frame = (places: ReadonlyArray<Place>, now: number): ReadonlyArray<
     ago(view.since, now),
     number(view.outbox),
     number(view.lag),
-    `${number(view.backlog)}${view.oldestAt === undefined ? "" : ` (${ago(view.oldestAt, now)})`}`,
+    `${number(view.backlog)}${view.oldestAt === undefined ? "" : ` (${distance(view.oldestAt, now)})`}`,
     number(view.conflicts),
     number(view.deadLetters),
     summary(view.dependencies)
@@ -84,8 +84,8 @@ export const frame = (places: ReadonlyArray<Place>, now: number): ReadonlyArray<
   ]
 }
 
-/** A note tells numbers that grow: only its words make another note of it. */
-const wordsOf = (note: string): string => note.replaceAll(/\d[\d.,]*/g, "#")
+/** Numbers grow, and what follows the first clause comes and goes: neither makes another note of it. */
+const wordsOf = (note: string): string => (note.split(";")[0] ?? "").replaceAll(/\d[\d.,]*/g, "#")
 
 const dependencyChanges = (
   before: ReadonlyArray<Dependency>,
