@@ -40,7 +40,10 @@ export interface Timing {
   /** Until the broker has proved that it is there, and how often it must. */
   readonly probe: Duration.DurationInput
   readonly probeEvery: Duration.DurationInput
-  /** A consumer that has not sent a heartbeat for so long loses its partitions to the others of its group. */
+  /**
+   * A consumer that has not sent a heartbeat for so long loses its partitions to the others of its group. A process that
+   * was killed holds them for as long: what takes its place hears nothing until then.
+   */
   readonly session: Duration.DurationInput
   readonly heartbeat: Duration.DurationInput
   /** How long the members of a group may take to join it anew. */
@@ -88,7 +91,7 @@ export const timing: Timing = {
   send: "5 seconds",
   probe: "2 seconds",
   probeEvery: "5 seconds",
-  session: "30 seconds",
+  session: "10 seconds",
   heartbeat: "3 seconds",
   rebalance: "60 seconds",
   fetchWait: "250 millis",
