@@ -13,6 +13,7 @@ import { createServer, type Socket } from "node:net"
 import { dirname, join } from "node:path"
 import { certificates, hasOpenssl } from "./Certificates.ts"
 import { examine, expectFaults, faults } from "./Examination.ts"
+import { until } from "./Shop.ts"
 
 class Redis
   extends Context.Tag("@holdfast/cli/test/DoctorServers.integration.test/Redis")<Redis, RedisServer.RedisServer>()
@@ -50,13 +51,17 @@ const listener = (act: (socket: Socket) => void) =>
     }
   )
 
+/** Makes a topic; it is there when its partitions have leaders. */
 const createTopic = (brokers: ReadonlyArray<string>, topic: string, numPartitions: number) =>
-  Effect.promise(async () => {
-    const kafka = new KafkaJS.Kafka({ brokers: [...brokers], logLevel: KafkaJS.logLevel.NOTHING })
-    const admin = kafka.admin()
-    await admin.connect()
-    await admin.createTopics({ topics: [{ topic, numPartitions }] })
-    await admin.disconnect()
+  Effect.gen(function*() {
+    const admin = new KafkaJS.Kafka({ brokers: [...brokers], logLevel: KafkaJS.logLevel.NOTHING }).admin()
+    yield* Effect.promise(() => admin.connect())
+    yield* Effect.promise(() => admin.createTopics({ waitForLeaders: false, topics: [{ topic, numPartitions }] }))
+    yield* until(Effect.promise(async () => {
+      const found = await admin.fetchTopicMetadata({ topics: [topic] }).catch(() => undefined)
+      return found?.topics[0]?.partitions.every(({ leader }) => leader >= 0) === true ? true : undefined
+    }))
+    yield* Effect.promise(() => admin.disconnect())
   })
 
 describe.skipIf(TestServers.isMissing("redis", { faults: true }))("doctor and Redis", () => {
