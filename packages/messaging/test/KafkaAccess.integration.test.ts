@@ -5,12 +5,14 @@ import type { KafkaConfig } from "@holdfast/messaging/KafkaConfig"
 import { freePort } from "@holdfast/testing/HoldfastProcess"
 import * as KafkaServer from "@holdfast/testing/KafkaServer"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Logger, Redacted } from "effect"
+import { Effect, Logger, LogLevel, Redacted } from "effect"
 import { execFileSync } from "node:child_process"
 import { join } from "node:path"
 import { rootCertificates } from "node:tls"
 import { brokerIs, configOf, inTime } from "./Brokers.ts"
 import { enter, good, tell, temporaryDirectory, untilHeard } from "./Shop.ts"
+
+const quiet = Logger.withMinimumLogLevel(LogLevel.Error)
 
 const PASSWORD = "not-a-secret"
 
@@ -63,7 +65,7 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))(
           yield* tell(shop.database, [good("a", 0)])
           yield* inTime("a message")(untilHeard(shop.database, 1))
           yield* brokerIs("up")
-        }).pipe(Effect.scoped, Effect.provide(KafkaBus.layer(config)))
+        }).pipe(quiet, Effect.scoped, Effect.provide(KafkaBus.layer(config)))
 
         const wrong = "another-word"
         for (
