@@ -21,8 +21,6 @@ export interface PostgresConfig {
   /** Undefined where the server asks for none. */
   readonly password: Redacted.Redacted | undefined
   readonly ssl: false | Tls.Tls
-  /** Connections of one agent at most. */
-  readonly poolSize: number
 }
 
 /**
@@ -34,8 +32,7 @@ export const variables = [
   "DATABASE_URL",
   "DATABASE_PASSWORD",
   "DATABASE_PASSWORD_FILE",
-  "DATABASE_CA_FILE",
-  "DATABASE_POOL_SIZE"
+  "DATABASE_CA_FILE"
 ] as const
 
 const EXAMPLE = "postgres://holdfast@127.0.0.1:5432/holdfast"
@@ -62,8 +59,8 @@ const sslOf = (mode: string | undefined, ca: Option.Option<string>): Either.Eith
 }
 
 /**
- * `DATABASE_URL` with `DATABASE_PASSWORD` (or `DATABASE_PASSWORD_FILE`), `DATABASE_CA_FILE` and `DATABASE_POOL_SIZE`;
- * none where SQLite is the primary by choice.
+ * `DATABASE_URL` with `DATABASE_PASSWORD` (or `DATABASE_PASSWORD_FILE`) and `DATABASE_CA_FILE`; none where SQLite is the
+ * primary by choice.
  *
  * @category configuration
  */
@@ -72,17 +69,9 @@ export const config: Config.Config<Option.Option<PostgresConfig>> = Config.mapOr
     alone: Variable.needs(variables),
     text: Variable.given("DATABASE_URL"),
     password: Variable.secret("DATABASE_PASSWORD"),
-    ca: Tls.caFile("DATABASE_CA_FILE"),
-    // The fifteen agents together stay below the 100 connections that Postgres allows by default.
-    poolSize: Variable.make({
-      name: "DATABASE_POOL_SIZE",
-      fallback: 5,
-      expected: "a number of connections from 2 to 100",
-      example: "5",
-      parse: Variable.wholeNumber(2, 100)
-    })
+    ca: Tls.caFile("DATABASE_CA_FILE")
   }),
-  ({ ca, password: given, poolSize, text }) => {
+  ({ ca, password: given, text }) => {
     if (Option.isNone(text)) return Either.right(Option.none())
     const parsed = ServerUrl.parse(text.value.trim(), ["postgres:", "postgresql:"])
     if (Either.isLeft(parsed)) return invalid(parsed.left)
@@ -111,8 +100,7 @@ export const config: Config.Config<Option.Option<PostgresConfig>> = Config.mapOr
       database,
       user,
       password: password === undefined ? undefined : Variable.secretOf(password),
-      ssl: ssl.right,
-      poolSize
+      ssl: ssl.right
     }))
   }
 )

@@ -168,14 +168,13 @@ describe("configuration", () => {
             database: "shop",
             user: "me",
             password: "p@ss",
-            ssl: { rejectUnauthorized: false },
-            poolSize: 5
+            ssl: { rejectUnauthorized: false }
           })
         }
       ))
 
     it.effect("an address of version 6, nothing secret, the default port", () =>
-      Effect.map(postgres({ DATABASE_URL: "postgresql://me@[::1]/shop", DATABASE_POOL_SIZE: "9" }), (found) => {
+      Effect.map(postgres({ DATABASE_URL: "postgresql://me@[::1]/shop" }), (found) => {
         assert.deepStrictEqual(found, {
           url: "postgresql://me@[::1]:5432/shop",
           host: "::1",
@@ -183,8 +182,7 @@ describe("configuration", () => {
           database: "shop",
           user: "me",
           password: undefined,
-          ssl: false,
-          poolSize: 9
+          ssl: false
         })
       }))
 

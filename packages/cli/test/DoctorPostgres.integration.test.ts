@@ -110,10 +110,6 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("doctor and
         url.username = "other"
         yield* expectFaults({ DATABASE_URL: url.href }, ["fail postgres.rights schema_closed"])
         yield* expectFaults({ DATABASE_URL: server.url("ascii") }, ["fail postgres.encoding encoding"])
-        yield* expectFaults({ DATABASE_URL: server.url("ascii"), DATABASE_POOL_SIZE: "50" }, [
-          "fail postgres.encoding encoding",
-          "warn postgres.connections connections_scarce"
-        ])
       }))
 
     it.scoped("a long way", () =>

@@ -195,8 +195,9 @@ const rightsOf = (facts: Facts, config: PostgresConfig, agents: ReadonlyArray<st
   )
 }
 
+/** Each agent writes through one session and migrates through another; the process watches through one more. */
 const connectionsOf = ({ connections }: Facts, config: PostgresConfig, agents: number): Finding => {
-  const needed = agents * config.poolSize
+  const needed = 2 * agents + 1
   const seen = `${connections} connections for ${config.user}; ${agents} agents open up to ${needed}`
   return connections >= needed
     ? ok("postgres.connections", seen)
@@ -204,7 +205,7 @@ const connectionsOf = ({ connections }: Facts, config: PostgresConfig, agents: n
       "postgres.connections",
       "connections_scarce",
       seen,
-      "raise max_connections (or the limit of the user or database), or lower DATABASE_POOL_SIZE"
+      "raise max_connections, or the limit of the user or the database"
     )
 }
 
