@@ -3,12 +3,18 @@ import * as Effect from "effect/Effect"
 import type { CommitUnknown } from "./GroupCommit.ts"
 import * as Merge from "./Merge.ts"
 import * as MergePlan from "./MergePlan.ts"
-import type { Statement } from "./PostgresConnection.ts"
-import { type PostgresError, PostgresMisconfigured, PostgresUnavailable } from "./PostgresError.ts"
+import { quote, type Statement } from "./PostgresConnection.ts"
+import {
+  type PostgresConstraint,
+  type PostgresError,
+  PostgresMisconfigured,
+  type PostgresStatementInvalid,
+  PostgresUnavailable
+} from "./PostgresError.ts"
 import * as PostgresTable from "./PostgresTable.ts"
 import * as Primary from "./Primary.ts"
 import type { Head } from "./Primary.ts"
-import { type RowName, rowName, type Shadow } from "./Shadow.ts"
+import { type RowName, rowName, type Shadow, unmet } from "./Shadow.ts"
 import type { Core } from "./Sqlite.ts"
 import * as SqliteReader from "./SqliteReader.ts"
 import type { StoreUnavailable } from "./StoreError.ts"
@@ -89,12 +95,42 @@ export const both = <A, E extends { readonly _tag: string }>(
     )
   )
 
-/** Writes what others have committed since; answers the rows it has touched. */
+/**
+ * Whether what lies between the file and the primary's head can be read there, in the open transaction: `another` history
+ * answers, or the log does not go back so far any more (`gone`).
+ *
+ * @category steps
+ */
+export const gap = (
+  { primary }: Pick<Sides, "primary">,
+  standing: Head,
+  head: Head
+): Effect.Effect<"none" | "another" | "gone", PostgresError> => {
+  if (standing.incarnation !== head.incarnation || standing.head > head.head) return Effect.succeed("another")
+  if (standing.changeN >= head.changeN) return Effect.succeed("none")
+  return Effect.map(primary.run([{ text: "select min(n) as n from change" }]), ([oldest]) => {
+    const n = oldest?.rows[0]?.["n"]
+    return typeof n !== "number" || n > standing.changeN + 1 ? "gone" : "none"
+  })
+}
+
+/**
+ * Writes what others have committed since; answers the rows it has touched. A file that must be filled anyway is left as
+ * it is.
+ */
 export const pull = (sides: Sides, head: Head) =>
   Effect.gen(function*() {
     const { core, primary, shadow, taken } = sides
     const standing = yield* file(shadow.standing)
-    if (standing === undefined || standing.head === head.head) return new Set<RowName>()
+    const isUnmet = standing === undefined || standing.incarnation === unmet.incarnation
+    if (isUnmet || (standing.incarnation === head.incarnation && standing.head === head.head)) return new Set<RowName>()
+    const missing = yield* gap(sides, standing, head)
+    if (missing !== "none") {
+      return yield* new PostgresUnavailable({
+        reason: "lost",
+        detail: missing === "another" ? "another store answers" : "the log does not go back so far"
+      })
+    }
     const pulled = yield* primary.pull(standing)
     yield* file(() => {
       const { lastSeq, wrote } = shadow.apply(pulled, (name) => taken.has(name))
@@ -150,15 +186,17 @@ export const readRows = (sides: Sides, names: Iterable<RowName>) =>
 
 const knownIds = (ids: ReadonlyArray<string>): Statement => ({
   name: "known",
-  text: "select id from operation where id = any($1)",
+  text: "select id, fingerprint, answer, outcome from operation where id = any($1)",
   values: [ids]
 })
 
-/** Rows of operations that wait for a person, by the operation that holds them. */
+/** Operations that wait for a person, in the order in which they ran. */
+export const openWithheld = "from withheld_operation w left join operation o on o.id = w.operation_id " +
+  "where w.status = 'open' order by o.n is null, o.n, w.at, w.operation_id"
+
+/** Rows of operations that wait for a person, by the first operation that holds them. */
 const withheldRows = (shadow: Shadow, core: Core): ReadonlyMap<RowName, string> => {
-  const rows = core.state.statements
-    .ofText("select operation_id as id, changes from withheld_operation where status = 'open' order by at")
-    .all()
+  const rows = core.state.statements.ofText(`select w.operation_id as id, w.changes as changes ${openWithheld}`).all()
   const names = new Map<RowName, string>()
   for (const row of rows) {
     const { changes, id } = Object(row) as { readonly id: unknown; readonly changes: unknown }
@@ -229,7 +267,7 @@ export const merge = (
           now,
           tables: shadow.tables,
           entries,
-          known: new Set(known?.rows.map((row) => String(row["id"]))),
+          known: new Map(known?.rows.map((row) => [String(row["id"]), String(row["fingerprint"])])),
           current: yield* readRows(sides, names),
           withheld,
           condemned
@@ -241,6 +279,8 @@ export const merge = (
           raisesEpoch
         })
         yield* file(() => {
+          // It ran on both sides, each time beside others: what the primary has answered is what counts.
+          for (const row of known?.rows ?? []) shadow.correctAnswer(row)
           shadow.settle(plan.merged.map(({ n }) => n), "merged", now)
           shadow.settle(plan.withheld.map(({ n }) => n), "withheld", now)
           const released = entries.flatMap((entry) => taken.release(entry.changes))
@@ -267,7 +307,7 @@ export const merge = (
           touched: new Set([...pulled, ...names])
         }
       }))
-    return Effect.catchTag(round, "PostgresConstraint", (broken) => {
+    return Effect.catchIf(round, isOfContent, (broken) => {
       const [culprit] = first
       // Halving finds the operation that breaks it; alone, it is the one.
       if (count > 1) return merge(sides, Math.ceil(Math.min(limit, count) / 8), raisesEpoch, condemned)
@@ -276,6 +316,11 @@ export const merge = (
         : merge(sides, 1, raisesEpoch, new Map([...condemned, [culprit, `constraint: ${broken.detail}`]]))
     })
   })
+
+/** The primary answers, and refuses what an operation wrote: a constraint, or a value that is none there. */
+const isOfContent = (error: StepError): error is PostgresConstraint | PostgresStatementInvalid =>
+  error._tag === "PostgresConstraint" ||
+  (error._tag === "PostgresStatementInvalid" && error.code?.startsWith("22") === true)
 
 /**
  * What the comparison of both sides has found.
@@ -381,7 +426,7 @@ export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Eff
         if (page.length > 0) core.state.written.add(SystemTables.Outbox.name)
         count(page.length)
       })
-      yield* file(() => shadow.follow(head, sides.replicas()))
+      yield* file(() => shadow.join(head, sides.replicas()))
       yield* primary.rollback
       return rows
     }))
@@ -389,21 +434,32 @@ export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Eff
 /** Operations of the file that are looked for in the primary at once. */
 const LOOK = 1_000
 
+/** The newest operations of the file before this one, and which of them the primary knows. */
+const lookUp = ({ primary, shadow }: Sides, before: number, now: number) =>
+  Effect.gen(function*() {
+    const page = yield* file(() => shadow.operationsBefore(before, now, LOOK))
+    const [known] = yield* primary.run([knownIds(page.map(({ id }) => id))])
+    return { page, there: new Set(known?.rows.map((row) => String(row["id"]))) }
+  })
+
 /**
  * The primary has forgotten commits (it was restored, or a copy of it took over): the newest operations of the file that it
- * does not know are unmerged again. Answers their places in the backlog.
+ * does not know are unmerged again. Answers their places in the backlog. Where `isSame` is not sure, a primary that knows
+ * none of them is somebody else's, and nothing of the file is brought there.
  *
  * @category steps
  */
-export const rescue = ({ core, primary, shadow }: Sides): Effect.Effect<ReadonlySet<number>, StepError> =>
+export const rescue = (sides: Sides, isSame: boolean): Effect.Effect<ReadonlySet<number>, StepError> =>
   Effect.gen(function*() {
+    const { core, primary, shadow } = sides
     const lost: Array<string> = []
     const now = yield* Clock.currentTimeMillis
+    let isKin = isSame
     yield* primary.begin
     for (let before = Number.MAX_SAFE_INTEGER;;) {
-      const page = yield* file(() => shadow.operationsBefore(before, now, LOOK))
-      const [known] = yield* primary.run([knownIds(page.map(({ id }) => id))])
-      const there = new Set(known?.rows.map((row) => String(row["id"])))
+      const { page, there } = yield* lookUp(sides, before, now)
+      isKin ||= there.size > 0
+      if (!isKin) break
       for (const { id } of page) if (!there.has(id)) lost.push(id)
       before = page.at(-1)?.n ?? 0
       if (page.length < LOOK || there.size === page.length) break
@@ -416,45 +472,70 @@ export const rescue = ({ core, primary, shadow }: Sides): Effect.Effect<Readonly
   })
 
 /**
- * Takes a file that has been a store of its own into an empty primary, whole.
+ * Takes a file that has been a store of its own into an empty primary, whole. Answers whether the file must be filled
+ * instead: the primary has all of it already, from a process that ended before the file could note it.
  *
  * @category steps
  */
-export const adopt = (sides: Sides): Effect.Effect<number, StepError> =>
+export const adopt = (sides: Sides): Effect.Effect<boolean, StepError> =>
   both(sides, (head) =>
     Effect.gen(function*() {
       const { core, primary, shadow } = sides
       if (head.head > 0) {
+        const { page, there } = yield* lookUp(sides, Number.MAX_SAFE_INTEGER, 0)
+        if (page.length > 0 && there.size === page.length) {
+          yield* file(() => {
+            shadow.join(unmet, sides.replicas())
+          })
+          yield* primary.rollback
+          return true
+        }
         return yield* new PostgresMisconfigured({
           reason: "schema",
           detail: `the file of the ${sides.agent} agent is a store of its own, and so is its schema in Postgres`,
           fix: "point HOLDFAST_DATA_DIR to an empty folder, or DATABASE_URL to a database without the schema"
         })
       }
-      const all = (sql: string) =>
-        file(() => core.state.statements.ofText(sql).all() as ReadonlyArray<Readonly<Record<string, unknown>>>)
-      let rows = 0
+      const eachPageOf = (
+        table: string,
+        key: ReadonlyArray<string>,
+        write: (rows: ReadonlyArray<Readonly<Record<string, unknown>>>) => Effect.Effect<unknown, StepError>
+      ) =>
+        Effect.gen(function*() {
+          const columns = key.map(quote).join(", ")
+          const rest = `where (${columns}) > (${key.map(() => "?").join(", ")}) `
+          for (let last: ReadonlyArray<unknown> = [];;) {
+            const rows = yield* file(() =>
+              core.state.statements
+                .ofText(`select * from "${table}" ${last.length === 0 ? "" : rest}order by ${columns} limit ${PAGE}`)
+                // Plain objects by column name.
+                .all(...last) as ReadonlyArray<Readonly<Record<string, unknown>>>
+            )
+            if (rows.length > 0) yield* write(rows)
+            yield* Effect.yieldNow()
+            if (rows.length < PAGE) return
+            last = key.map((name) => rows.at(-1)?.[name])
+          }
+        })
       for (const table of shadow.tables.values()) {
         const of = PostgresTable.of(table)
-        const keys = yield* all(`select * from "${table.name}"`)
-        for (let at = 0; at < keys.length; at += PAGE) {
-          const images = yield* file(() =>
-            keys.slice(at, at + PAGE).flatMap((row) => {
-              const key = JSON.stringify(Object.fromEntries(table.key.map((field) => [
-                field,
-                row[table.sqlNames[field] ?? field]
-              ])))
-              const image = shadow.getRow(table, key)
-              return image === undefined ? [] : [image]
-            })
-          )
-          rows += images.length
-          yield* primary.run([of.upsert(images)])
-        }
+        yield* eachPageOf(
+          table.name,
+          table.key.map((field) => table.sqlNames[field] ?? field),
+          (rows) => primary.run([of.upsert(rows.map((row) => shadow.imageOf(table, row)))])
+        )
       }
-      const operations = (yield* all("select * from operation order by n")).map(Primary.operationOf)
-      const messages = (yield* all("select envelope, published_at from outbox order by seq")).map(Primary.messageOf)
-      const after = yield* primary.commit({ operations, messages, changes: [] })
-      yield* file(() => shadow.follow(after, sides.replicas()))
-      return rows + operations.length + messages.length
+      yield* eachPageOf(
+        "operation",
+        ["n"],
+        (rows) => primary.write({ operations: rows.map(Primary.operationOf), messages: [], changes: [] })
+      )
+      yield* eachPageOf(
+        "outbox",
+        ["seq"],
+        (rows) => primary.write({ operations: [], messages: rows.map(Primary.messageOf), changes: [] })
+      )
+      const after = yield* primary.commit({ operations: [], messages: [], changes: [] })
+      yield* file(() => shadow.join(after, sides.replicas()))
+      return false
     }))

@@ -18,8 +18,8 @@ export interface Job {
   readonly _tag: "Job"
   /** Set when the caller was interrupted while the job still waited. */
   withdrawn: boolean
-  /** Set when a transaction that the job has run in may have committed. */
-  suspect: boolean
+  /** A transaction that the job has run in may have committed. */
+  readonly doubt: () => void
   readonly run: Effect.Effect<() => void, StoreUnavailable>
   readonly abandon: (error: StoreUnavailable | CommitUnknown) => void
 }
@@ -158,7 +158,7 @@ export const make = (
       } else {
         yield* unharmed("a rollback", writer.rollback)
         const error = outcome.left
-        if (error._tag === "CommitUnknown") { for (const job of taken) job.suspect = true }
+        if (error._tag === "CommitUnknown") { for (const job of taken) job.doubt() }
         if (writer.again(error)) {
           queue.unshift(...taken)
           stats.queued = queue.length

@@ -15,7 +15,7 @@ export type Decision =
   | { readonly _tag: "Conflict"; readonly reason: Reason }
 
 /** Why a change cannot merge; stable words for records, events and people. */
-export type Reason = "row_exists" | "row_gone" | "row_changed" | "constraint"
+export type Reason = "row_exists" | "row_gone" | "row_changed" | "constraint" | "id_reused"
 
 const apply = (row: Image | null): Decision => ({ _tag: "Apply", row })
 const skip: Decision = { _tag: "Skip" }
@@ -34,7 +34,7 @@ export const sameValue = (one: unknown, other: unknown): boolean => {
 
 /** Equal in all columns of the table but those left out. */
 export const sameRow = (table: Table, one: Image, other: Image, except: ReadonlyArray<string> = []): boolean =>
-  table.fields.every((field) => except.includes(field) || sameValue(one[field], other[field]))
+  table.fields.every((field) => except.includes(field) || sameValue(one[field] ?? null, other[field] ?? null))
 
 const number = (image: Image, field: string): number => Number(image[field])
 
@@ -43,7 +43,7 @@ const countersOf = (table: Table): ReadonlyArray<string> => table.merge._tag ===
 
 /**
  * Adds the difference of the counters; the other columns follow the outage only where nobody else has changed them. The
- * version counts the change.
+ * version grows by what it grew in the outage: not at all with an operation's second change of the row.
  */
 const addUp = (table: Table, before: Image | undefined, after: Image, current: Image): Decision => {
   const counters = countersOf(table)
@@ -59,7 +59,10 @@ const addUp = (table: Table, before: Image | undefined, after: Image, current: I
     if (before === undefined || !sameValue(current[field], before[field])) return conflict("row_changed")
     merged[field] = after[field]
   }
-  if (table.versioned) merged["version"] = number(current, "version") + 1
+  if (table.versioned) {
+    merged["version"] = number(current, "version") +
+      (before === undefined ? 1 : number(after, "version") - number(before, "version"))
+  }
   return apply(merged)
 }
 
@@ -81,14 +84,11 @@ export const decide = (
   }
   if (before === null) {
     if (after === null) return skip
-    if (table.merge._tag === "ledger") return skip
     if (table.merge._tag === "delta") return addUp(table, undefined, after, current)
     return sameRow(table, current, after) ? skip : conflict("row_exists")
   }
   if (after !== null && table.merge._tag === "delta") return addUp(table, before, after, current)
-  const isUnchanged = table.versioned
-    ? current["version"] === before["version"]
-    : sameRow(table, current, before)
-  if (isUnchanged) return apply(after)
+  // Two outages count the same versions: only the rows tell them apart.
+  if (sameRow(table, current, before)) return apply(after)
   return after !== null && sameRow(table, current, after) ? skip : conflict("row_changed")
 }

@@ -20,8 +20,8 @@ export interface Facts {
   readonly tables: ReadonlyMap<string, Table>
   /** Operations of the outage in the order in which they were accepted. */
   readonly entries: ReadonlyArray<BacklogEntry>
-  /** Ids that the primary knows. */
-  readonly known: ReadonlySet<string>
+  /** Ids that the primary knows, each with the fingerprint it has there. */
+  readonly known: ReadonlyMap<string, string>
   /** Rows of the primary among those that the entries touch. */
   readonly current: ReadonlyMap<RowName, Merge.Image>
   /** Rows of operations that wait for a person, each with the operation's id. */
@@ -66,6 +66,10 @@ const inserted = (
   after: row
 })
 
+/** Under what id it is withheld: its own, unless that is another operation's in the primary. */
+const withheldAs = ({ known }: Facts, { operation: { fingerprint, id } }: BacklogEntry): string =>
+  (known.get(id) ?? fingerprint) === fingerprint ? id : `${id}~${fingerprint}`
+
 /** An operation of the outage and its conflicts, as rows and messages that everybody can see. */
 const withholding = (
   facts: Facts,
@@ -74,12 +78,13 @@ const withholding = (
   behind: string | null
 ): { readonly changes: ReadonlyArray<LoggedChange>; readonly messages: ReadonlyArray<LoggedMessage> } => {
   const { operation } = entry
-  const by = `conflict:${operation.id}`
+  const operationId = withheldAs(facts, entry)
+  const by = `conflict:${operationId}`
   const nextId = OperationIds.make(by)
   const time = new Date(facts.now).toISOString()
   const changes: Array<LoggedChange> = [
     inserted(by, SystemTables.Withheld, {
-      operationId: operation.id,
+      operationId,
       command: operation.command,
       changes: entry.changes,
       behind,
@@ -94,7 +99,7 @@ const withholding = (
     const policy = policyOf(facts.tables.get(change.table))
     changes.push(inserted(by, SystemTables.Conflicts, {
       id,
-      operationId: operation.id,
+      operationId,
       tableName: change.table,
       rowKey: JSON.parse(change.key) as unknown,
       policy,
@@ -107,7 +112,7 @@ const withholding = (
     const payload = {
       agent: facts.agent,
       conflictId: id,
-      operationId: operation.id,
+      operationId,
       table: change.table,
       rowKey: change.key,
       policy,
@@ -151,19 +156,40 @@ export const make = (facts: Facts): MergePlan => {
   const withhold = (entry: BacklogEntry, found: ReadonlyArray<Conflict>, behind: string | null) => {
     const made = withholding(facts, entry, found, behind)
     changes.push(...made.changes)
-    messages.push(...entry.messages, ...made.messages)
-    operations.push(entry.operation)
+    messages.push(...made.messages)
+    if (!facts.known.has(entry.operation.id)) {
+      messages.push(...entry.messages)
+      operations.push(entry.operation)
+    }
     withheld.push(entry)
     conflicts += found.length
-    for (const change of entry.changes) withheldRows.set(nameOf(change), entry.operation.id)
+    for (const change of entry.changes) withheldRows.set(nameOf(change), withheldAs(facts, entry))
   }
 
   for (const entry of facts.entries) {
     const blocker = entry.changes.map((change) => withheldRows.get(nameOf(change))).find((id) => id !== undefined)
-    if (facts.known.has(entry.operation.id)) {
-      // Known and withheld: a round that ended before this file could note it.
-      if (blocker === entry.operation.id) withheld.push(entry)
-      else merged.push(entry)
+    const known = facts.known.get(entry.operation.id)
+    // Known and withheld: a round that ended before this file could note it.
+    if (known !== undefined && blocker === withheldAs(facts, entry)) {
+      withheld.push(entry)
+      continue
+    }
+    const isEmpty = entry.changes.length + entry.messages.length === 0
+    if (known === entry.operation.fingerprint || (known !== undefined && isEmpty)) {
+      merged.push(entry)
+      continue
+    }
+    if (known !== undefined) {
+      // Two stores that could not hear of each other have each taken another request under this id.
+      withhold(
+        entry,
+        entry.changes.map((change) => ({
+          change,
+          current: rows.get(nameOf(change)) ?? undefined,
+          reason: "id_reused"
+        })),
+        null
+      )
       continue
     }
     if (blocker !== undefined) {

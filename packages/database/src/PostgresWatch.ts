@@ -104,8 +104,9 @@ export const make = (
         attempt ??= new Promise<void>((resolve, reject) => {
           Effect.runFork(Effect.either(probe)).addObserver((exit) => {
             attempt = undefined
-            if (exit._tag === "Success" && exit.value._tag === "Left") reject(exit.value.left)
-            else resolve()
+            if (exit._tag === "Success" && exit.value._tag === "Right") resolve()
+            else if (exit._tag === "Success" && exit.value._tag === "Left") reject(exit.value.left)
+            else reject(new PostgresUnavailable({ reason: "lost", detail: "the probe broke" }))
           })
         })
         attempt.then(() => resume(Effect.void), (error: PostgresError) => resume(Effect.fail(error)))

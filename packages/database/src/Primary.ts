@@ -3,7 +3,12 @@ import * as Effect from "effect/Effect"
 import type { CommitUnknown } from "./GroupCommit.ts"
 import * as PostgresConnection from "./PostgresConnection.ts"
 import type { Result, Statement } from "./PostgresConnection.ts"
-import { type PostgresError, PostgresStatementInvalid, PostgresUnavailable } from "./PostgresError.ts"
+import {
+  PostgresContended,
+  type PostgresError,
+  PostgresStatementInvalid,
+  PostgresUnavailable
+} from "./PostgresError.ts"
 import * as PostgresSchema from "./PostgresSchema.ts"
 import * as PostgresTable from "./PostgresTable.ts"
 import type { OperationRecord } from "./SqliteTransaction.ts"
@@ -86,6 +91,8 @@ export interface Primary {
   readonly pull: (behind: Head) => Effect.Effect<Pulled, PostgresError>
   /** Runs reads in the open transaction. */
   readonly run: (statements: ReadonlyArray<Statement>) => Effect.Effect<ReadonlyArray<Result>, PostgresError>
+  /** Writes in the open transaction, without its end. */
+  readonly write: (writes: Writes) => Effect.Effect<void, PostgresError>
   /** Writes and commits. After a failure that is not `CommitUnknown` nothing of it is there. */
   readonly commit: (writes: Writes) => Effect.Effect<Head, PostgresError | CommitUnknown>
   readonly rollback: Effect.Effect<void>
@@ -255,6 +262,8 @@ export const make = (
   tables: ReadonlyMap<string, Table>
 ): Primary => {
   let session: PostgresConnection.PostgresConnection | undefined
+  /** How far the log went when the open transaction took the lock. */
+  let held: Head | undefined
   const schema = PostgresSchema.nameOf(agent)
   const tableOf = (name: string): PostgresTable.PostgresTable => {
     const table = tables.get(name)
@@ -299,14 +308,17 @@ export const make = (
       }
     })
 
+  const statements = (writes: Writes, rows: ReadonlyArray<Statement>): ReadonlyArray<Statement> => [
+    ...many("operations", insertOperations, writes.operations.map(operationImage)),
+    ...rows,
+    ...many("messages", insertMessages, writes.messages.map(messageImage)),
+    ...many("changes", insertChanges, writes.changes.map(changeImage))
+  ]
   const write = (writes: Writes, rows: ReadonlyArray<Statement>): Effect.Effect<Head, PostgresError | CommitUnknown> =>
     Effect.flatMap(
       Effect.mapError(
         run([
-          ...many("operations", insertOperations, writes.operations.map(operationImage)),
-          ...rows,
-          ...many("messages", insertMessages, writes.messages.map(messageImage)),
-          ...many("changes", insertChanges, writes.changes.map(changeImage)),
+          ...statements(writes, rows),
           advance(writes.raisesEpoch === true ? 1 : 0),
           { text: "commit" }
         ], STEP_MILLIS + writes.changes.length),
@@ -322,6 +334,13 @@ export const make = (
       }
     )
 
+  const locked = Effect.flatMap(run(begin, BEGIN_MILLIS), ([, row]) => {
+    const head = parseHead(row)
+    return head === undefined
+      ? Effect.fail(new PostgresStatementInvalid({ detail: `the schema ${schema} has no replication row` }))
+      : Effect.succeed(head)
+  })
+
   /** Ends the transaction; a session that does not answer even this is of no use. */
   const rollback = Effect.suspend(() =>
     session?.isOpen() === true
@@ -334,16 +353,12 @@ export const make = (
     isOpen: () => session?.isOpen() === true,
     destroy: (why) => session?.destroy(why),
     rollback: Effect.asVoid(rollback),
-    begin: Effect.flatMap(
-      Effect.zipRight(opened, run(begin, BEGIN_MILLIS)),
-      ([, locked]) => {
-        const head = parseHead(locked)
-        return head === undefined
-          ? Effect.fail(new PostgresStatementInvalid({ detail: `the schema ${schema} has no replication row` }))
-          : Effect.succeed(head)
-      }
-    ),
-    run: (statements) => run(statements, READ_MILLIS),
+    begin: Effect.tap(Effect.zipRight(opened, locked), (head) =>
+      Effect.sync(() => {
+        held = head
+      })),
+    run: (some) => run(some, READ_MILLIS),
+    write: (writes) => Effect.asVoid(run(statements(writes, rowStatements(writes.changes, tableOf)), READ_MILLIS)),
     pull: (behind) =>
       Effect.all({
         operations: pullPages(
@@ -376,10 +391,13 @@ export const make = (
           whole,
           (error) => error._tag === "PostgresConstraint" && error.kind === "unique" && error.table !== "operation",
           () =>
-            Effect.zipRight(
-              Effect.zipRight(rollback, run(begin, BEGIN_MILLIS)),
-              write(writes, changeByChange(writes.changes, tableOf))
-            )
+            Effect.flatMap(Effect.zipRight(rollback, locked), (head) =>
+              // Without the lock for a moment: whoever was faster has to be heard first.
+              head.incarnation === held?.incarnation && head.head === held.head
+                ? write(writes, changeByChange(writes.changes, tableOf))
+                : Effect.fail(
+                  new PostgresContended({ reason: "serialization", detail: "another process was faster" })
+                ))
         )
       })
   }

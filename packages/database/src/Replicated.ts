@@ -197,42 +197,42 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
 
     /** The file has met this primary before, or meets it now for the first time. Answers whether it must be copied. */
     const meet: Effect.Effect<boolean, Failback.StepError> = Effect.gen(function*() {
-      const head = yield* Effect.zipLeft(primary.begin, primary.rollback)
+      const head = yield* primary.begin
       const standing = yield* file(shadow.standing)
-      if (standing === undefined) {
+      const isUnmet = standing?.incarnation === Shadow.unmet.incarnation
+      const missing = standing === undefined || isUnmet ? "none" : yield* Failback.gap(sides, standing, head)
+      yield* primary.rollback
+      // A store of its own; or the shadow of one that is gone, with all that there is left of it.
+      if (standing === undefined || (missing === "another" && head.head === 0)) {
         yield* Effect.logInfo(`the ${agent} agent takes its file into Postgres`)
-        yield* Failback.adopt(sides)
-        return false
+        return yield* Failback.adopt(sides)
       }
-      if (standing.incarnation === Shadow.unmet.incarnation) {
-        yield* file(() => shadow.follow(head, replicas()))
+      if (isUnmet) {
+        if (head.head === 0) yield* file(() => shadow.join(head, replicas()))
         return head.head > 0
       }
-      if (standing.incarnation === head.incarnation && standing.head > head.head) {
-        const rescued = yield* Failback.rescue(sides)
+      if (missing === "none") return false
+      if (missing === "another") {
+        const isSame = standing.incarnation === head.incarnation
+        const rescued = yield* Failback.rescue(sides, isSame)
         yield* file(() => {
           for (const { changes, n } of shadow.pending(Number.MAX_SAFE_INTEGER)) if (rescued.has(n)) taken.take(changes)
           countBacklog()
         })
-        yield* Effect.logError(
-          `Postgres has lost commits of the ${agent} agent; ${rescued.size} operations of its file are merged again`
-        )
+        if (isSame || rescued.size > 0) {
+          yield* Effect.logError(
+            `Postgres has lost commits of the ${agent} agent; ${rescued.size} operations of its file are merged again`
+          )
+        }
       }
-      const isAnother = standing.incarnation !== head.incarnation || standing.head > head.head
-      const isTooOld = yield* isLogGone(standing)
-      if (isAnother || isTooOld) {
-        yield* Effect.logWarning(
-          `the ${agent} agent's file ${isAnother ? "followed another history" : "was away too long"} and is copied anew`
-        )
-        yield* file(() => shadow.follow(head, replicas()))
-      }
-      return isAnother || isTooOld
+      yield* Effect.logWarning(
+        `the ${agent} agent's file ${
+          missing === "another" ? "followed another history" : "was away too long"
+        } and is copied anew`
+      )
+      yield* file(shadow.forsake)
+      return true
     })
-    const isLogGone = (standing: Head) =>
-      Effect.map(primary.run([{ text: "select min(n) as n from change" }]), ([oldest]) => {
-        const n = oldest?.rows[0]?.["n"]
-        return typeof n === "number" && n > standing.changeN + 1
-      })
 
     /** One turn of the writer on the way back; answers whether it has arrived. */
     const turn = (begun: number, isFirst: boolean): Effect.Effect<boolean, Failback.StepError> =>
@@ -256,6 +256,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
           report.compared += proof.rows
           report.repaired += proof.repaired
           isCopyNeeded = proof.isCopyNeeded
+          if (isCopyNeeded) yield* file(shadow.forsake)
           if (proof.repaired > 0 || isCopyNeeded) {
             yield* Effect.logError(`the ${agent} agent's file differed from Postgres and is set right`)
           }
@@ -282,7 +283,8 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         // What they read here must not miss what this process is about to write.
         if (others > 0) yield* Effect.sleep(INTRODUCTION)
       }
-      isCopyNeeded ||= yield* core.exclusive(meet)
+      const isNew = yield* core.exclusive(meet)
+      isCopyNeeded ||= isNew
       Object.assign(report, { merged: 0, withheld: 0, conflicts: 0, compared: 0, repaired: 0, copied: 0 })
       for (let isFirst = true; !(yield* core.exclusive(turn(begun, isFirst))); isFirst = false) {
         yield* Effect.yieldNow()
@@ -324,14 +326,12 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     const pullInto = (head: Head): Effect.Effect<void, PostgresError.PostgresError | StoreUnavailable> =>
       Effect.gen(function*() {
         const standing = yield* file(shadow.standing)
-        if (standing === undefined || standing.incarnation !== head.incarnation || standing.head > head.head) {
-          return yield* new PostgresError.PostgresUnavailable({ reason: "lost", detail: "another store answers" })
-        }
-        if (standing.head === head.head) return
-        if (yield* isLogGone(standing)) {
+        if (standing?.incarnation === head.incarnation && standing.head === head.head) return
+        const missing = standing === undefined ? "another" : yield* Failback.gap(sides, standing, head)
+        if (standing === undefined || missing !== "none") {
           return yield* new PostgresError.PostgresUnavailable({
             reason: "lost",
-            detail: "the log goes not back so far"
+            detail: missing === "gone" ? "the log does not go back so far" : "another store answers"
           })
         }
         const pulled = yield* primary.pull(standing)
@@ -342,6 +342,8 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
           for (const table of wrote) core.state.written.add(table)
           if (lastSeq > 0) core.state.lastSeq = lastSeq
           shadow.follow(head, replicas())
+          // The log as a whole breaks no reference; what the operations do is looked at when they do it.
+          core.state.connection.pragma("defer_foreign_keys = OFF")
         })
         if (isCopyNeeded) {
           return yield* new PostgresError.PostgresUnavailable({
@@ -400,7 +402,12 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
           ),
           (error) => error._tag === "CommitUnknown" ? error : asStoreError(error)
         ),
-        (head) => file(() => shadow.follow(head, replicas()))
+        (head) =>
+          Effect.mapError(
+            file(() => shadow.follow(head, replicas())),
+            // The primary has committed, whatever becomes of the file.
+            (cause): CommitUnknown => ({ _tag: "CommitUnknown", cause })
+          )
       )
     })
 

@@ -24,7 +24,7 @@ export interface Standing extends Head {
   readonly replicas: number
 }
 
-/** The standing of a file that is to be a shadow and has not met its primary yet. */
+/** The standing of a file that is to be a shadow and does not hold what its primary has: it must be filled first. */
 export const unmet: Head = { incarnation: "", epoch: 0, head: 0, operationN: 0, outboxSeq: 0, changeN: 0 }
 
 /**
@@ -48,12 +48,19 @@ export interface BacklogEntry {
  */
 export interface Shadow {
   readonly standing: () => Standing | undefined
+  /** How far the file has followed its primary; without effect on a file that must be filled first. */
   readonly follow: (head: Head, replicas: number) => void
+  /** The file holds what the primary has at this head. */
+  readonly join: (head: Head, replicas: number) => void
+  /** The file must be filled anew; also the next process knows, should this one end before it is done. */
+  readonly forsake: () => void
   /** Tables that an agent or the kernel declares, by name. */
   readonly tables: ReadonlyMap<string, Table>
   /** Sets a row to what the primary has; `null` deletes it. */
   readonly setRow: (table: Table, key: string, image: Image | null) => void
   readonly getRow: (table: Table, key: string) => Image | undefined
+  /** The row as its table declares it, from what the driver gives for `select *`. */
+  readonly imageOf: (table: Table, row: Image) => Image
   /**
    * Writes what others have committed. Rows for which `isTaken` says so keep what the outage made of them. Answers the rows
    * that could not be written now, because one of the outage is in their way.
@@ -63,6 +70,8 @@ export interface Shadow {
     isTaken: (row: RowName) => boolean
   ) => { readonly wrote: ReadonlySet<string>; readonly deferred: ReadonlyArray<RowName>; readonly lastSeq: number }
   readonly insertOperation: (operation: OperationRecord) => void
+  /** Sets the recorded answer of the same operation to the primary's. */
+  readonly correctAnswer: (known: Image) => void
   /** Appends the message; answers its place. */
   readonly insertMessage: (message: LoggedMessage) => number
   /** From now on places of messages are above this one. */
@@ -197,6 +206,23 @@ export const make = (
     change: Number(value("select coalesce(max(n), 0) from change")),
     message: Number(value("select coalesce(max(seq), 0) from outbox"))
   })
+  const imageOf: Shadow["imageOf"] = (table, row) =>
+    Object.fromEntries(
+      table.fields.map((field) => [field, fromSqlite(storageOf(table, field), row[table.sqlNames[field] ?? field])])
+    )
+  const stand = (head: Head, replicas: number, condition: string) =>
+    void run(
+      "insert into shadow (id, incarnation, head, operation_n, outbox_seq, change_n, replicas) " +
+        "values (1, ?, ?, ?, ?, ?, ?) on conflict (id) do update set incarnation = excluded.incarnation, " +
+        "head = excluded.head, operation_n = excluded.operation_n, outbox_seq = excluded.outbox_seq, " +
+        `change_n = excluded.change_n, replicas = excluded.replicas${condition}`,
+      head.incarnation,
+      head.head,
+      head.operationN,
+      head.outboxSeq,
+      head.changeN,
+      replicas
+    )
   /** Messages of unmerged operations that the primary turns out to know are here already. */
   const isOurs = (envelope: Envelope, isMerging: boolean): boolean =>
     isMerging && value("select count(*) from outbox where event_id = ?", envelope.id) !== 0
@@ -210,16 +236,20 @@ export const make = (
       above = seq
     },
     marks,
+    imageOf,
+    correctAnswer: ({ answer, fingerprint, id, outcome }) =>
+      void run(
+        "update operation set answer = ?, outcome = ? where id = ? and fingerprint = ? and (answer <> ? or outcome <> ?)",
+        answer,
+        outcome,
+        id,
+        fingerprint,
+        answer,
+        outcome
+      ),
     getRow: (table, key) => {
       const [row] = rows(textsOf(table).get, ...keyValues(table, key))
-      return row === undefined
-        ? undefined
-        : Object.fromEntries(
-          table.fields.map((field) => [
-            field,
-            fromSqlite(storageOf(table, field), row[table.sqlNames[field] ?? field])
-          ])
-        )
+      return row === undefined ? undefined : imageOf(table, row)
     },
     standing: () => {
       const [row] = rows("select * from shadow where id = 1")
@@ -233,19 +263,9 @@ export const make = (
         replicas: Number(row["replicas"])
       }
     },
-    follow: (head, replicas) =>
-      void run(
-        "insert into shadow (id, incarnation, head, operation_n, outbox_seq, change_n, replicas) " +
-          "values (1, ?, ?, ?, ?, ?, ?) on conflict (id) do update set incarnation = excluded.incarnation, " +
-          "head = excluded.head, operation_n = excluded.operation_n, outbox_seq = excluded.outbox_seq, " +
-          "change_n = excluded.change_n, replicas = excluded.replicas",
-        head.incarnation,
-        head.head,
-        head.operationN,
-        head.outboxSeq,
-        head.changeN,
-        replicas
-      ),
+    follow: (head, replicas) => stand(head, replicas, ` where shadow.incarnation <> '${unmet.incarnation}'`),
+    join: (head, replicas) => stand(head, replicas, ""),
+    forsake: () => void run("update shadow set incarnation = ?", unmet.incarnation),
     apply: ({ changes, messages, operations }, isTaken) => {
       const wrote = new Set<string>()
       const deferred: Array<RowName> = []
@@ -349,14 +369,15 @@ export const make = (
         stem,
         `${stem}~`
       )
-      if (changed?.["first"] === null && told?.["first"] === null) return undefined
+      // Another process's operation is here without its changes: only who has them can bring it back.
+      if (typeof changed?.["first"] !== "number") return undefined
       run("delete from backlog where operation_id = ?", operationId)
       return Number(
         run(
           "insert into backlog (operation_id, accepted_at, first_change, last_change, first_message, last_message, status) " +
             "select id, received_at, ?, ?, ?, ?, 'pending' from operation where id = ?",
-          changed?.["first"] ?? 1,
-          changed?.["last"] ?? 0,
+          changed["first"],
+          changed["last"],
           told?.["first"] ?? 1,
           told?.["last"] ?? 0,
           operationId

@@ -302,20 +302,29 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
       })
     }
 
+    /**
+     * Operations that ran in a transaction of which nobody knows whether it has committed in the primary. Until that has
+     * been looked at, no failure of theirs is proof that nothing happened: not of this attempt, nor of the next.
+     */
+    const suspects = new Set<string>()
+
     /** Queues work for the next transaction; answers after its commit. */
     const enqueue = <A, E>(
       id: string,
-      run: (isSuspect: () => boolean) => Effect.Effect<Exit.Exit<A, E>, StoreUnavailable>
+      run: Effect.Effect<Exit.Exit<A, E>, StoreUnavailable>,
+      isRecorded: boolean
     ): Effect.Effect<A, E | StoreUnavailable | OutcomeUnknown> =>
       Effect.async((resume) => {
         const job: GroupCommit.Job = {
           _tag: "Job",
           withdrawn: false,
-          suspect: false,
-          run: Effect.map(run(() => job.suspect), (exit) => () => resume(exit)),
+          doubt: () => void (isRecorded && suspects.add(id)),
+          run: Effect.map(run, (exit) => () => resume(exit)),
           abandon: (error) =>
             resume(Effect.fail(
-              error._tag === "CommitUnknown" ? new OutcomeUnknown({ operationId: id, cause: error.cause }) : error
+              error._tag === "CommitUnknown" || suspects.has(id)
+                ? new OutcomeUnknown({ operationId: id, cause: error.cause })
+                : error
             ))
         }
         submit(job)
@@ -324,19 +333,17 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
         })
       })
 
-    /**
-     * Runs the operation in the open transaction, or answers what is known of it. `isSuspect`: it ran before in a
-     * transaction that may have committed in the primary; while that is away, a failure here proves nothing.
-     */
+    /** Runs the operation in the open transaction, or answers what is known of it. */
     const runOnce = <A, E, R>(
       operation: Operation<A, E, R>,
       now: number,
-      context: Context.Context<Exclude<R, Transaction | Reader>>,
-      isSuspect: boolean
+      context: Context.Context<Exclude<R, Transaction | Reader>>
     ): Effect.Effect<
       Exit.Exit<Outcome<A>, E | OperationIdReused | WriteRefused | OutcomeUnknown>,
       StoreUnavailable
     > => {
+      // The file has just been brought up to the primary: what is not in it now, never happened.
+      if (suspects.size > 0 && state.replication?.isAlone() !== true) suspects.clear()
       const known = SqliteReader.attemptRead("operation", () => selectOperation.get(operation.id))
       if (Exit.isFailure(known)) return Effect.failCause(known.cause)
       if (known.value !== undefined) {
@@ -347,7 +354,7 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
             : Exit.fail(new OperationIdReused({ operationId: operation.id }))
         )
       }
-      const isUnproven = isSuspect && state.replication?.isAlone() === true
+      const isUnproven = suspects.has(operation.id)
       const unknown = () => Exit.fail(new OutcomeUnknown({ operationId: operation.id }))
       const refusedNow = state.replication?.refusal(operation)
       if (refusedNow !== undefined) return Effect.succeed(isUnproven ? unknown() : Exit.fail(refusedNow))
@@ -376,13 +383,13 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
           enqueue<Outcome<A>, E | OperationIdReused | WriteRefused | OutcomeUnknown>(
             operation.id,
-            (isSuspect) =>
-              Effect.suspend(() => {
-                const run = Effect.suspend(() =>
-                  runOnce(operation, now, context, isSuspect())
-                )
-                return state.replication === undefined ? run : Effect.zipRight(state.replication.enter, run)
-              })
+            Effect.suspend(() => {
+              const run = Effect.suspend(() =>
+                runOnce(operation, now, context)
+              )
+              return state.replication === undefined ? run : Effect.zipRight(state.replication.enter, run)
+            }),
+            true
           ))
       )
 
@@ -394,7 +401,7 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           const id = `housekeeping:${name}`
           const tx = () => new SqliteTransaction(state, id, now, { correlationId: id, causationId: id }, false)
-          return enqueue(id, () => Effect.suspend(() => transact(tx(), handler, context, () => {})))
+          return enqueue(id, Effect.suspend(() => transact(tx(), handler, context, () => {})), false)
         })
       )
 

@@ -57,6 +57,14 @@ export const untilMode = (
   mode: "primary" | "alone"
 ) => until(() => primary.mode() === mode && (mode === "alone" || primary.dependency.current().status === "up"))
 
+/** The same database, reached through something on the way. */
+export const through = (way: { readonly host: string; readonly port: number }, url: string): string => {
+  const address = new URL(url)
+  address.hostname = way.host
+  address.port = String(way.port)
+  return address.href
+}
+
 /** What Postgres itself says. */
 export const ask = (url: string, text: string) =>
   Effect.scoped(Effect.gen(function*() {

@@ -39,20 +39,39 @@ export const schedule = (
 const heal = (server: ServerControl) => Effect.zipRight(Effect.ignore(server.resume), Effect.ignore(server.start))
 
 /**
- * Does one fault to the server and ends it; `during` runs meanwhile, as soon as the server is gone.
+ * Ends when it holds; looks at every turn of the event loop, so that a fault can hit what lasts a millisecond.
+ *
+ * @category programs
+ */
+export const moment = (holds: () => boolean): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    let isWanted = true
+    const look = () => {
+      if (!isWanted) return
+      if (holds()) resume(Effect.void)
+      else setImmediate(look)
+    }
+    look()
+    return Effect.sync(() => void (isWanted = false))
+  })
+
+/**
+ * Does one fault to the server and ends it. Strikes when its time has come and `when` holds; `during` runs as soon as the
+ * server is gone.
  *
  * @category programs
  */
 export const inflict = <E = never>(
   server: ServerControl,
   fault: Fault,
-  during: Effect.Effect<void, E> = Effect.void
+  options: { readonly when?: () => boolean; readonly during?: Effect.Effect<void, E> } = {}
 ): Effect.Effect<void, ServerUnavailable | E> =>
   Effect.gen(function*() {
     yield* Effect.promise(() => pause(fault.quietMillis))
+    yield* moment(options.when ?? (() => true))
     const begun = performance.now()
     yield* fault.kind === "kill" ? server.kill : server.stall
-    yield* during
+    yield* options.during ?? Effect.void
     yield* Effect.promise(() => pause(Math.max(0, fault.lastsMillis - (performance.now() - begun))))
     yield* fault.kind === "kill" ? server.start : server.resume
   }).pipe(Effect.onExit((exit) => exit._tag === "Success" ? Effect.void : heal(server)))

@@ -71,22 +71,56 @@ export const ask = <A, E, R>(
   })
 
 /**
- * Runs until it is over and every client has been answered. Answers how many requests it did not begin.
+ * What a run has done; requests beyond the most that may be under way were `skipped`.
+ *
+ * @category models
+ */
+export interface Done<A, E, R> {
+  readonly requests: ReadonlyMap<string, Request<A, E, R>>
+  readonly skipped: number
+}
+
+/**
+ * Runs until it is over and every client has been answered.
  *
  * @category programs
  */
-export const run = <A, E, R>(options: Options<A, E, R>): Effect.Effect<{ readonly skipped: number }, never, R> =>
+export const run = <A, E, R>(options: Options<A, E, R>): Effect.Effect<Done<A, E, R>, never, R> =>
   Effect.gen(function*() {
     const clients: Array<Fiber.Fiber<unknown>> = []
+    const requests = new Map<string, Request<A, E, R>>()
     const begun = performance.now()
     let skipped = 0
     for (let n = 0; !options.isOver(); n++) {
       const due = begun + n * 1_000 / options.perSecond
       const wait = due - performance.now()
       if (wait > 1) yield* Effect.promise(() => pause(wait))
-      if (options.history.underWay() >= (options.maxUnderWay ?? 1_000)) skipped++
-      else clients.push(yield* Effect.fork(ask(options, options.request(n))))
+      if (options.history.underWay() >= (options.maxUnderWay ?? 1_000)) {
+        skipped++
+        continue
+      }
+      const request = options.request(n)
+      requests.set(request.id, request)
+      clients.push(yield* Effect.fork(ask(options, request)))
     }
     yield* Fiber.joinAll(clients)
-    return { skipped }
+    return { requests, skipped }
   })
+
+/**
+ * Asks again for everything whose outcome nobody was told. Where all is well, each answer is definite.
+ *
+ * @category programs
+ */
+export const resolve = <A, E, R>(
+  options: Pick<Options<A, E, R>, "history" | "deadline">,
+  requests: ReadonlyMap<string, Request<A, E, R>>
+): Effect.Effect<void, never, R> =>
+  Effect.forEach(
+    [...options.history.outcomes()].filter(([, phase]) => phase === "info" || phase === "invoke"),
+    ([id]) => {
+      const request = requests.get(id)
+      return request === undefined ? Effect.void : ask(options, request)
+    },
+    { discard: true }
+  )
