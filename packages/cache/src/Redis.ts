@@ -4,6 +4,7 @@ import * as Dependency from "@holdfast/resilience/Dependency"
 import * as Failure from "@holdfast/resilience/Failure"
 import * as Policy from "@holdfast/resilience/Policy"
 import * as RetryPolicy from "@holdfast/resilience/RetryPolicy"
+import * as TimeSource from "@holdfast/resilience/TimeSource"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -100,7 +101,8 @@ export const failures: Failure.Classifier<RedisUnavailable | RedisRefused> = Fai
 /** An answer later than this is none. */
 const commandMillis = 250
 
-const connectMillis = 2_000
+/** How long it may take to connect, and then to log in. */
+const handshakeMillis = 2_000
 
 /** How long a connection that is given up may take to send what it still holds. */
 const disconnectMillis = 100
@@ -140,7 +142,10 @@ export interface RedisShape {
   ) => Effect.Effect<Fiber.Fiber<A, RedisFailure>>
   /** How often Redis has come back. What was learnt from it before the last time may be wrong. */
   readonly returns: () => number
-  /** Does this each time that Redis has come back, and before it is `up`; while it fails, Redis stays away. */
+  /**
+   * Does this now and each time that Redis has come back, before it is `up`; while it fails, Redis stays away. Where Redis
+   * is up already, it is away for a moment.
+   */
   readonly onReturn: (work: Effect.Effect<void, RedisFailure>) => Effect.Effect<void, never, Scope.Scope>
   readonly breaker: CircuitBreaker.CircuitBreaker
   /** The numbers of this moment. */
@@ -166,6 +171,7 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
   Effect.gen(function*() {
     const runtime = yield* Effect.runtime()
     const random = drawFrom(yield* Effect.random)
+    const time = yield* TimeSource.current
     const address = `Redis at ${config.host}:${config.port}`
     const changes = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
     const preparations = new Set<Effect.Effect<void, RedisFailure>>()
@@ -176,23 +182,30 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
     const unconnected = () =>
       `${address} is not connected${connectionFault === undefined ? "" : `: ${connectionFault}`}`
     const classify = (thrown: unknown): RedisUnavailable | RedisRefused => {
+      if (thrown instanceof RedisUnavailable || thrown instanceof RedisRefused) return thrown
       // What ioredis rejects with is no subclass of Error that JavaScript has; those are faults of the command's code.
       if (!(thrown instanceof Error) || thrown instanceof TypeError || thrown instanceof RangeError) throw thrown
-      if (thrown.name === "ReplyError") return refusal(thrown.message)
-      return thrown.message === COMMAND_TIMED_OUT
-        ? new RedisUnavailable({ reason: "silent", detail: silent })
+      return thrown.name === "ReplyError"
+        ? refusal(thrown.message)
         : new RedisUnavailable({ reason: "connection", detail: unconnected() })
     }
+    /** Its answer, or that there is none in time. One that waits to be read while the process is held up is in time. */
+    const inTime = <A>(answer: Promise<A>): Promise<A> =>
+      new Promise((resolve, reject) => {
+        const none = () => reject(new RedisUnavailable({ reason: "silent", detail: silent }))
+        const cancel = time.after(commandMillis, () => setImmediate(none))
+        answer.then(resolve, reject).finally(cancel)
+      })
 
     // The numbers are constants: were they wrong, no test would pass.
     const policy = yield* Effect.orDie(Policy.make("redis", {
       failures,
       classify,
-      attemptTimeout: commandMillis,
+      attemptTimeout: handshakeMillis,
       retry: false,
       breaker: { slowCall: commandMillis },
-      // As many as a server admits requests at once wait here rather than go without.
-      bulkhead: { limit: 50, queue: 1_000, maxWait: commandMillis }
+      // One connection carries many commands at once, so that none has to wait for another.
+      bulkhead: { limit: 1_000, queue: 0, maxWait: 0 }
     }))
     const client = yield* Effect.acquireRelease(
       Effect.sync(() => new Client(optionsOf(config, random))),
@@ -209,13 +222,13 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
     const ping = Effect.suspend(() => {
       // It has given up for good; nobody else would begin anew.
       if (client.status === "end") client.connect().catch(() => {})
-      return Effect.asVoid(Effect.tryPromise({ try: () => client.ping(), catch: classify }))
+      return Effect.asVoid(Effect.tryPromise({ try: () => inTime(client.ping()), catch: classify }))
     }).pipe(Effect.tapError((failure) => Effect.sync(() => isSilence(failure) && giveUp())))
     const dependency: Dependency.Dependency = yield* Dependency.make({
       name: "redis",
       probe: ping,
-      // The command's own time-out comes first and says more.
-      timeout: commandMillis + 50,
+      // Its own time-out comes first.
+      timeout: handshakeMillis,
       pace,
       recover: Effect.suspend(() => {
         returns++
@@ -238,26 +251,31 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
       dependency.unsafeProbe()
     })
 
-    /** Runs the command; a failure that `isLoss` makes Redis away. */
-    const run = <A>(
+    /** Asks. A failure that `isLoss` makes Redis away before the caller hears of it, also when it does not wait any more. */
+    const ask = <A>(
       command: (connection: Connection) => Promise<A>,
       isLoss: (failure: RedisFailure) => boolean
     ): Effect.Effect<A, RedisFailure> =>
       Effect.suspend(() => {
         const { lastError, status } = dependency.current()
         if (status === "away") return new RedisUnavailable({ reason: "away", detail: lastError ?? unconnected() })
-        return Effect.tapError(policy.promise(() => command(client)), (failure) =>
-          Effect.sync(() => isLoss(failure) && lose(failure)))
+        return policy.promise(() =>
+          inTime(command(client)).catch((thrown: unknown) => {
+            const failure = classify(thrown)
+            if (isLoss(failure)) lose(failure)
+            throw failure
+          })
+        )
       })
 
     return {
       dependency,
-      use: (command) =>
-        run(command, isEvidence),
+      use: (command) => ask(command, isEvidence),
       change: (command) =>
         Effect.sync(() => {
-          const work = Effect.locally(run(command, () => true), Deadline.current, Infinity)
-          const fiber = Runtime.runFork(runtime)(work)
+          // A refusal of the policy's own is a loss too.
+          const told = Effect.tapError(ask(command, () => true), (failure) => Effect.sync(() => lose(failure)))
+          const fiber = Runtime.runFork(runtime)(Effect.locally(told, Deadline.current, Infinity))
           changes.add(fiber)
           fiber.addObserver(() => changes.delete(fiber))
           return fiber
@@ -292,8 +310,8 @@ const optionsOf = (config: Config, random: () => number): RedisOptions => ({
   connectionName: "holdfast",
   disableClientInfo: true,
   lazyConnect: true,
-  connectTimeout: connectMillis,
-  commandTimeout: commandMillis,
+  connectTimeout: handshakeMillis,
+  commandTimeout: handshakeMillis,
   disconnectTimeout: disconnectMillis,
   enableOfflineQueue: false,
   // None is sent again; and only so is each rejected as soon as its connection is gone.
@@ -305,13 +323,11 @@ const optionsOf = (config: Config, random: () => number): RedisOptions => ({
 const refusal = (message: string): RedisRefused =>
   new RedisRefused({ code: /^[A-Z]+/.exec(message)?.[0] ?? "ERR", detail: message.slice(0, 200) })
 
-const isSilence = (failure: RedisFailure): boolean =>
-  failure._tag === "AttemptTimeout" || (failure._tag === "RedisUnavailable" && failure.reason === "silent")
+const isSilence = (failure: RedisFailure): boolean => failure._tag === "RedisUnavailable" && failure.reason === "silent"
 
 /** Whether a failure says that Redis is away, and not only that this command went wrong. */
 const isEvidence = (failure: RedisFailure): boolean =>
-  isSilence(failure) || failure._tag === "RedisUnavailable" ||
-  (failure._tag === "RedisRefused" && unable.has(failure.code))
+  failure._tag === "RedisUnavailable" || (failure._tag === "RedisRefused" && unable.has(failure.code))
 
 /** In words; an error of several addresses has no message of its own. */
 const faultOf = (error: Error): string =>

@@ -10,6 +10,12 @@ import { type Connection, Redis, type RedisFailure } from "./Redis.ts"
 /** Holds the name of the current generation. */
 const GENERATION = "cache-generation"
 
+/** The generation that there is; begins one where there is none. */
+const FIRST = `
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
+`
+
 /** Ends the generation named, if it still lasts: the end of an earlier one that arrives late must not bring that back. */
 const REPLACE = `
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
@@ -19,6 +25,9 @@ return 1
 
 /** Every text in Redis begins with the name of its generation, which is that long. */
 const NAME_LENGTH = 36
+
+/** Thirty years: a time that Redis can count, for what lives for ever. */
+const LONGEST_MILLIS = 1e12
 
 const keyOf = (key: string) => `cache:${key}`
 
@@ -49,13 +58,10 @@ export const store = (maxEntries: number): Effect.Effect<Store, never, Redis | S
         sharedSince = tenure
         pristine = false
       })
-    /** Takes over the generation in Redis; begins one if there is none. */
-    const established = (connection: Connection): Promise<void> => {
-      const next = randomUUID()
-      return Promise.all([connection.set(GENERATION, next, "NX"), connection.get(GENERATION)]).then(([, current]) => {
-        generation = current ?? next
+    const takeOver = (connection: Connection): Promise<void> =>
+      connection.eval(FIRST, 1, GENERATION, randomUUID()).then((current) => {
+        generation = String(current)
       })
-    }
     const raise: Effect.Effect<void, RedisFailure> = Effect.suspend(() => {
       const tenure = redis.returns()
       const next = randomUUID()
@@ -70,18 +76,15 @@ export const store = (maxEntries: number): Effect.Effect<Store, never, Redis | S
     })
     const adopt = Effect.suspend(() => {
       const tenure = redis.returns()
-      return Effect.flatMap(
-        redis.use(established),
-        () =>
-          pristine ? settle(tenure) : raise
-      )
+      return Effect.flatMap(redis.use(takeOver), () =>
+        pristine ? settle(tenure) : raise)
     })
     yield* redis.onReturn(Effect.suspend(() => pristine ? adopt : raise))
 
     const find = (connection: Connection, key: string): Promise<string | undefined> =>
       connection.mget(GENERATION, keyOf(key)).then(([current = null, text = null]) => {
         // Redis was emptied: all begin in the generation of the first to see it.
-        if (current === null) return established(connection).then(() => undefined)
+        if (current === null) return takeOver(connection).then(() => undefined)
         generation = current
         return text !== null && text.slice(0, NAME_LENGTH) === current ? text.slice(NAME_LENGTH) : undefined
       })
@@ -96,7 +99,8 @@ export const store = (maxEntries: number): Effect.Effect<Store, never, Redis | S
       write: (key, text, ttlMillis) =>
         Effect.suspend(() => {
           const named = generation + text
-          const sent = redis.change((connection) => connection.set(keyOf(key), named, "PX", Math.ceil(ttlMillis)))
+          const millis = Math.min(Math.max(1, Math.ceil(ttlMillis)), LONGEST_MILLIS)
+          const sent = redis.change((connection) => connection.set(keyOf(key), named, "PX", millis))
           // Nobody waits for it: what this process asks afterwards arrives afterwards.
           if (isShared()) return Effect.asVoid(sent)
           pristine = false

@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Cache from "@holdfast/cache/Cache"
-import type { Duration } from "effect"
-import { Data, Deferred, Effect, Exit, Fiber, type Layer, Option, Schema, TestClock } from "effect"
+import { Data, Deferred, Duration, Effect, Exit, Fiber, type Layer, Option, Schema, TestClock } from "effect"
 
 const Price = Cache.kind("price", {
   value: Schema.Struct({ sku: Schema.String, amount: Schema.Int, from: Schema.Date }),
@@ -74,6 +73,17 @@ export const suite = <E>(
         assert.isDefined(yield* found(cache, Price, "a"))
         yield* pass("300 millis")
         assert.isUndefined(yield* found(cache, Price, "a"))
+      }))
+
+    test("a kind may live for ever, or not at all", (cache) =>
+      Effect.gen(function*() {
+        const Constant = Cache.kind("constant", { value: Schema.Int, ttl: Duration.infinity })
+        const Moment = Cache.kind("moment", { value: Schema.Int, ttl: 0 })
+        yield* cache.set(Constant, "a", 1)
+        yield* cache.set(Moment, "a", 2)
+        yield* pass("20 millis")
+        assert.strictEqual(yield* found(cache, Constant, "a"), 1)
+        assert.isUndefined(yield* found(cache, Moment, "a"))
       }))
 
     test("what was invalidated is gone", (cache) =>

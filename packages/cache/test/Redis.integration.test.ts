@@ -101,6 +101,32 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("Redis", () =>
       }).pipe(Effect.provide(on(server)))
     }))
 
+  it.scopedLive("a process that is held up itself does not take Redis for stalled: answers that wait are read", () =>
+    Effect.gen(function*() {
+      const server = yield* RedisServer.start()
+      yield* Effect.gen(function*() {
+        const redis = yield* Redis.Redis
+        const asked = yield* Effect.fork(
+          Effect.all(Array.from({ length: 20 }, () => get), { concurrency: "unbounded" })
+        )
+        const changed = yield* redis.change((connection) => connection.set("other", "value"))
+        redis.dependency.unsafeProbe()
+        yield* Effect.yieldNow()
+        yield* Effect.sync(() => {
+          const end = performance.now() + 600
+          while (performance.now() < end);
+        })
+        assert.deepStrictEqual(new Set(yield* Fiber.join(asked)), new Set([null]))
+        assert.strictEqual(yield* Fiber.join(changed), "OK")
+        yield* Effect.sleep("50 millis")
+        assert.deepStrictEqual([yield* status, redis.returns(), redis.breaker.status.current().state], [
+          "up",
+          1,
+          "closed"
+        ])
+      }).pipe(Effect.provide(on(server)))
+    }))
+
   it.scopedLive("killed: calls fail in time, none is sent again, and the next server is used", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.start({ settings: { appendonly: "yes", appendfsync: "always" } })
