@@ -1,6 +1,7 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Arr from "effect/Array"
 import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
@@ -31,6 +32,8 @@ export interface KafkaConfig {
   readonly brokers: NonEmptyReadonlyArray<string>
   readonly ssl: false | Tls.Tls
   readonly sasl: Sasl | undefined
+  /** After so long without a sign of life another process, or the next one, takes over what a process was to hear. */
+  readonly session: Duration.Duration
 }
 
 const isBroker = (text: string): boolean => {
@@ -50,7 +53,14 @@ const names = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWO
  *
  * @category constants
  */
-export const variables = ["KAFKA_BROKERS", "KAFKA_SSL", "KAFKA_CA_FILE", ...names, "KAFKA_SASL_PASSWORD_FILE"] as const
+export const variables = [
+  "KAFKA_BROKERS",
+  "KAFKA_SSL",
+  "KAFKA_CA_FILE",
+  ...names,
+  "KAFKA_SASL_PASSWORD_FILE",
+  "KAFKA_SESSION_TIMEOUT"
+] as const
 
 const sasl: Config.Config<Sasl | undefined> = Config.mapOrFail(
   Config.all([
@@ -82,7 +92,8 @@ const sasl: Config.Config<Sasl | undefined> = Config.mapOrFail(
 
 /**
  * `KAFKA_BROKERS` with `KAFKA_SSL`, `KAFKA_CA_FILE`, `KAFKA_SASL_MECHANISM`, `KAFKA_SASL_USERNAME` and
- * `KAFKA_SASL_PASSWORD` (or `KAFKA_SASL_PASSWORD_FILE`); none where the embedded bus serves by choice.
+ * `KAFKA_SASL_PASSWORD` (or `KAFKA_SASL_PASSWORD_FILE`), and `KAFKA_SESSION_TIMEOUT`; none where the embedded bus serves by
+ * choice.
  *
  * @category configuration
  */
@@ -104,14 +115,21 @@ export const config: Config.Config<Option.Option<KafkaConfig>> = Config.mapOrFai
       parse: Variable.boolean
     }),
     ca: Tls.caFile("KAFKA_CA_FILE"),
-    sasl
+    sasl,
+    session: Variable.make({
+      name: "KAFKA_SESSION_TIMEOUT",
+      fallback: Duration.seconds(10),
+      expected: "a time from 1 s to 5 minutes",
+      example: "10s",
+      parse: Variable.duration("1 second", "5 minutes")
+    })
   }),
-  ({ brokers, ca, isEncrypted, sasl }) => {
+  ({ brokers, ca, isEncrypted, sasl, session }) => {
     if (brokers === undefined) return Either.right(Option.none())
     if (isEncrypted === false && Option.isSome(ca)) {
       return Either.left(Variable.fault("KAFKA_SSL", "is false beside KAFKA_CA_FILE; unset one of them"))
     }
     const ssl = (isEncrypted ?? Option.isSome(ca)) && Tls.verified(ca)
-    return Either.right(Option.some({ brokers, ssl, sasl }))
+    return Either.right(Option.some({ brokers, ssl, sasl, session }))
   }
 )

@@ -54,7 +54,8 @@ export const stores = (config: AgentConfig, instance: string): Effect.Effect<Ope
 export const bus = (config: AgentConfig): Layer.Layer<EventBus> =>
   Option.match(config.kafka, {
     onNone: () => EmbeddedBus.layer,
-    onSome: (kafka) => KafkaBus.layer(KafkaConfig.make(kafka))
+    onSome: ({ brokers, sasl, session, ssl }) =>
+      KafkaBus.layer(KafkaConfig.make({ brokers, sasl, ssl, timing: KafkaConfig.withSession(session) }))
   })
 
 /**

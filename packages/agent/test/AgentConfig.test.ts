@@ -262,7 +262,15 @@ describe("configuration", () => {
   describe("Kafka", () => {
     it.effect("brokers alone", () =>
       Effect.map(kafka({ KAFKA_BROKERS: "one:9092, 10.0.0.2:9093,one:9092" }), (found) => {
-        assert.deepStrictEqual(found, bare({ brokers: ["one:9092", "10.0.0.2:9093"], ssl: false, sasl: undefined }))
+        assert.deepStrictEqual(
+          found,
+          bare({
+            brokers: ["one:9092", "10.0.0.2:9093"],
+            ssl: false,
+            sasl: undefined,
+            session: Duration.seconds(10)
+          })
+        )
       }))
 
     it.scoped("encryption and a user", () =>
@@ -272,14 +280,16 @@ describe("configuration", () => {
           KAFKA_CA_FILE: yield* fileOf(pem),
           KAFKA_SASL_MECHANISM: "SCRAM-SHA-512",
           KAFKA_SASL_USERNAME: "me",
-          KAFKA_SASL_PASSWORD_FILE: yield* fileOf("secret")
+          KAFKA_SASL_PASSWORD_FILE: yield* fileOf("secret"),
+          KAFKA_SESSION_TIMEOUT: "45s"
         })
         assert.deepStrictEqual(
           found,
           bare({
             brokers: ["one:9092"],
             ssl: { rejectUnauthorized: true, ca: pem },
-            sasl: { mechanism: "scram-sha-512", username: "me", password: "secret" }
+            sasl: { mechanism: "scram-sha-512", username: "me", password: "secret" },
+            session: Duration.seconds(45)
           })
         )
         assert.deepInclude(yield* kafka({ KAFKA_BROKERS: "one:9092", KAFKA_SSL: "true" }), {

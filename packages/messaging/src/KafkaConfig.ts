@@ -104,6 +104,17 @@ export const timing: Timing = {
 }
 
 /**
+ * The limits of a consumer whose session lasts so long: it gives a sign of life three times in it, at least every three
+ * seconds.
+ *
+ * @category constructors
+ */
+export const withSession = (session: Duration.Duration): Partial<Timing> => ({
+  session,
+  heartbeat: Duration.min(Duration.times(session, 0.3), Duration.seconds(3))
+})
+
+/**
  * The configuration with what it leaves open.
  *
  * @category constructors
