@@ -105,7 +105,10 @@ const text = (error: object | undefined, property: string): string | undefined =
  */
 export const of = (operation: string, thrown: unknown): BrokerAway | BrokerRefused => {
   const errors = chain(thrown)
-  const detail = text(errors.at(-1), "message") ?? String(thrown)
+  const root = errors.at(-1)
+  const message = text(root, "message") ?? String(thrown)
+  // The library stumbles over its own answer where none of the brokers has given one.
+  const detail = root instanceof TypeError ? `no broker answers (${message})` : message
   const refusal = errors.find((error) =>
     (text(error, "name") === "KafkaJSProtocolError" && Predicate.hasProperty(error, "retriable") &&
       error.retriable === false) ||

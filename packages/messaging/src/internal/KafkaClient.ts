@@ -16,9 +16,9 @@ import * as KafkaError from "../KafkaError.ts"
  *
  * @category errors
  */
-export class ClientClosed extends Data.TaggedError("ClientClosed")<{}> {
+export class ClientClosed extends Data.TaggedError("ClientClosed")<{ readonly why: string }> {
   override get message(): string {
-    return "this client is closed"
+    return `given up: ${this.why}`
   }
 }
 
@@ -30,7 +30,7 @@ export class ClientClosed extends Data.TaggedError("ClientClosed")<{}> {
  */
 export interface KafkaClient {
   readonly kafka: Kafka
-  readonly close: () => void
+  readonly close: (why: string) => void
 }
 
 /** One owner of retries, and it is not the library; the times make no difference then, but have other values in tests. */
@@ -73,9 +73,9 @@ const saslOf = (sasl: KafkaConfig.Sasl): SASLOptions => {
 export const open = (config: KafkaConfig.KafkaConfig, disconnected: () => void): Effect.Effect<KafkaClient> =>
   Effect.map(Effect.runtime<never>(), (runtime) => {
     const sockets = new Set<Socket>()
-    let closed = false
+    let closed: ClientClosed | undefined
     const socketFactory: ISocketFactory = ({ host, onConnect, port, ssl }) => {
-      if (closed) throw new ClientClosed()
+      if (closed !== undefined) throw closed
       const socket = ssl
         ? connectTls({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect)
         : connectTcp({ host, port }, onConnect)
@@ -87,7 +87,7 @@ export const open = (config: KafkaConfig.KafkaConfig, disconnected: () => void):
       })
       socket.once("close", () => {
         sockets.delete(socket)
-        if (connected && !closed) disconnected()
+        if (connected && closed === undefined) disconnected()
       })
       return socket
     }
@@ -114,9 +114,9 @@ export const open = (config: KafkaConfig.KafkaConfig, disconnected: () => void):
     }
     return {
       kafka: new KafkaJS.Kafka(options),
-      close: () => {
-        closed = true
-        for (const socket of sockets) socket.destroy(new ClientClosed())
+      close: (why) => {
+        closed ??= new ClientClosed({ why })
+        for (const socket of sockets) socket.destroy(closed)
       }
     }
   })

@@ -122,7 +122,7 @@ export const make = (
       yield* topics.ensure(member.topics)
       const client = yield* Effect.acquireRelease(
         KafkaClient.open(config, watch.look),
-        ({ close }) => Effect.sync(close)
+        ({ close }) => Effect.sync(() => close("the consumer has ended"))
       )
       const consumer = client.kafka.consumer({
         groupId: group,

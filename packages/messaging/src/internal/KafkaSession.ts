@@ -1,6 +1,8 @@
+import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Kafka } from "kafkajs"
 import type { KafkaConfig } from "../KafkaConfig.ts"
@@ -30,6 +32,11 @@ export interface KafkaSession<out C> {
   ) => Effect.Effect<A, BrokerAway | BrokerRefused>
 }
 
+const whyOf = (cause: Cause.Cause<BrokerAway | BrokerRefused>): string => {
+  const failure = Cause.failureOption(cause)
+  return Option.isSome(failure) ? failure.value.message : "nobody waits for the answer"
+}
+
 /** How long to wait for a farewell, which nothing depends on. */
 const FAREWELL = "500 millis"
 
@@ -56,10 +63,10 @@ export const make = <C extends Connectable>(
     return current = { client, session, connected }
   })
 
-  const discard = (used: Open) =>
+  const discard = (used: Open, why: string) =>
     Effect.sync(() => {
       if (current === used) current = undefined
-      used.client.close()
+      used.client.close(why)
     })
 
   const use: KafkaSession<C>["use"] = (operation, within, run) =>
@@ -67,7 +74,7 @@ export const make = <C extends Connectable>(
       Effect.suspend(() => current === undefined ? open : Effect.succeed(current)),
       (used) =>
         KafkaClient.call(operation, within, () => used.connected.then(() => run(used.session))).pipe(
-          Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : discard(used))
+          Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : discard(used, whyOf(exit.cause)))
         )
     )
 
@@ -78,7 +85,7 @@ export const make = <C extends Connectable>(
         if (last === undefined) return Effect.void
         return Effect.zipRight(
           Effect.ignore(KafkaClient.call("disconnect", FAREWELL, () => last.session.disconnect())),
-          discard(last)
+          discard(last, "not needed any more")
         )
       })
     ),
