@@ -73,7 +73,7 @@ const withRows = (operations: ReadonlyArray<Operation>) =>
 export const positionOf = ({ at, id }: ConflictView): readonly [number, string] => [Date.parse(at), id]
 
 /**
- * Withheld operations in the order in which the merge met them.
+ * Withheld operations, the oldest merge first, those of one round by their ids.
  *
  * @category queries
  */

@@ -121,7 +121,7 @@ export const KernelApi = HttpApiGroup.make("kernel")
       .annotate(Summary, "List operations of an outage that could not merge")
       .annotate(
         Description,
-        "In the order in which the merge met them; `status=open` lists those that wait for a decision."
+        "The oldest outage first; `status=open` lists those that wait for a decision."
       )
   )
   .add(

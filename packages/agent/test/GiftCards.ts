@@ -99,6 +99,16 @@ export const GiftCardApi = HttpApiGroup.make("giftcard")
       .annotate(CommandPolicy, { writeClass: "bounded", idempotencyKey: "required" })
   )
   .add(
+    HttpApiEndpoint.post("block", "/cards/:id/block").setPath(byId)
+      .addSuccess(CardShape).addError(CardMissing).addError(CardBlocked)
+      .annotate(CommandPolicy, { writeClass: "provisional", idempotencyKey: "required" })
+  )
+  .add(
+    HttpApiEndpoint.post("write-off", "/cards/:id/write-off").setPath(byId)
+      .addSuccess(CardShape).addError(CardMissing)
+      .annotate(CommandPolicy, { writeClass: "refused", idempotencyKey: "optional" })
+  )
+  .add(
     HttpApiEndpoint.post("webhook", "/webhooks")
       .addSuccess(Schema.Struct({ bytes: Schema.Int }), { status: 202 })
       .annotate(CommandPolicy, { writeClass: "mergeable", idempotencyKey: "optional" })
@@ -180,6 +190,16 @@ const handlers = Handler.group(GiftCardApi, {
         (row) => ({ ...row, amount: row.amount - payload.amount })
       )
     })
+  ),
+  block: Handler.command(({ path }) =>
+    Effect.gen(function*() {
+      const card = yield* existing(path.id)
+      if (card.state === "blocked") return yield* new CardBlocked({ id: card.id })
+      return yield* Transaction.update(Card, { id: path.id }, (row) => ({ ...row, state: "blocked" as const }))
+    })
+  ),
+  "write-off": Handler.command(({ path }) =>
+    Effect.flatMap(existing(path.id), ({ id }) => Transaction.update(Card, { id }, (row) => ({ ...row, amount: 0 })))
   ),
   webhook: Handler.command(({ rawBody }) => Effect.succeed({ bytes: rawBody.length })),
   break: Handler.command(() => Effect.die("secret: the handler is broken")),

@@ -179,6 +179,8 @@ describe("documentation", () => {
         "/giftcard/cards",
         "/giftcard/cards/{id}",
         "/giftcard/cards/{id}/redeem",
+        "/giftcard/cards/{id}/block",
+        "/giftcard/cards/{id}/write-off",
         "/giftcard/webhooks",
         "/giftcard/break",
         "/giftcard/slow",

@@ -1,5 +1,5 @@
 import * as Sqlite from "@holdfast/database/Sqlite"
-import { ConfigProvider, Data, Duration, Effect, LogLevel, type Scope } from "effect"
+import { ConfigProvider, Data, Duration, Effect, LogLevel, Option, type Scope } from "effect"
 import * as Http from "node:http"
 import type { Agent } from "../src/Agent.ts"
 import * as AgentConfig from "../src/AgentConfig.ts"
@@ -79,7 +79,7 @@ export interface Serving extends Holdfast.Holdfast {
   readonly ask: (request: Request) => Effect.Effect<Reply, NoAnswer>
 }
 
-/** Serves on a free port with temporary stores; ready when it answers. */
+/** Serves on a free port with temporary stores; ready when it answers. With Postgres, on that, and ready or not. */
 export const serve = (
   agents: ReadonlyArray<Agent>,
   overrides: Partial<AgentConfig.AgentConfig> = {},
@@ -87,15 +87,18 @@ export const serve = (
 ): Effect.Effect<Serving, ListenFailed, Scope.Scope> =>
   Effect.gen(function*() {
     const log: Array<string> = []
+    const isTemporary = Option.isNone(overrides.postgres ?? Option.none())
     const holdfast = yield* Holdfast.serve({
       agents,
       config: { ...config, ...overrides },
-      openStore: (agent) => Sqlite.layerTemporary({ agent: agent.name, migrations: agent.migrations }),
+      ...(isTemporary
+        ? { openStore: (agent: Agent) => Sqlite.layerTemporary({ agent: agent.name, migrations: agent.migrations }) }
+        : {}),
       ...options
     }).pipe(
       Effect.provide(Logging.layer({ format: "json", level: LogLevel.Debug, write: (line) => log.push(line) }))
     )
-    if (options.openStore === undefined) yield* holdfast.ready
+    if (isTemporary && options.openStore === undefined) yield* holdfast.ready
     return {
       ...holdfast,
       log,

@@ -322,6 +322,11 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       pace: { ...RetryPolicy.background, base: "50 millis", cap: "250 millis" }
     })
     yield* Effect.acquireRelease(Effect.sync(() => watch.onLost(lose)), (stop) => Effect.sync(stop))
+    // Another process may have decided them.
+    const recount = (tables: ReadonlySet<string>) => {
+      if (tables.has(SystemTables.Withheld.name)) countWithheld()
+    }
+    yield* Effect.acquireRelease(Effect.sync(() => core.database.onCommit(recount)), (stop) => Effect.sync(stop))
 
     const pullInto = (head: Head): Effect.Effect<void, PostgresError.PostgresError | StoreUnavailable> =>
       Effect.gen(function*() {

@@ -6,6 +6,7 @@ import * as Merge from "./Merge.ts"
 import * as OperationIds from "./OperationIds.ts"
 import type { LoggedChange } from "./Primary.ts"
 import { type RowName, rowName } from "./Shadow.ts"
+import type { OperationRecord } from "./SqliteTransaction.ts"
 import type { ReadError } from "./StoreError.ts"
 import { NothingWithheld, PrimaryAway, SettleRefused } from "./StoreError.ts"
 import * as SystemTables from "./SystemTables.ts"
@@ -61,16 +62,45 @@ const forced = (table: Table, change: LoggedChange, current: Merge.Image | undef
 }
 
 /**
- * Settles a withheld operation in an exclusive turn of the writer, and tries those that wait behind it again.
- *
- * @category steps
+ * Decides a change of an operation that waited. Versions prove nothing any more: both sides have counted on by themselves.
+ * So the row must be as the operation found it in every other column.
  */
-export const settle = (
+const decideBehind = (
+  table: Table,
+  { after, before }: LoggedChange,
+  current: Merge.Image | undefined
+): Merge.Decision => {
+  if (!table.versioned || table.merge._tag === "delta" || before === null || current === undefined) {
+    return Merge.decide(table, before, after, current)
+  }
+  if (!Merge.sameRow(table, current, before, ["version"])) {
+    return after !== null && Merge.sameRow(table, current, after, ["version"])
+      ? { _tag: "Skip" }
+      : { _tag: "Conflict", reason: "row_changed" }
+  }
+  if (after === null) return { _tag: "Apply", row: null }
+  const version = Number(current["version"]) + Number(after["version"]) - Number(before["version"])
+  return { _tag: "Apply", row: { ...after, version } }
+}
+
+/** All that wait behind the operation, directly or behind one that does. */
+const waitingBehind = (operationId: string, open: ReadonlyArray<Withheld>): ReadonlySet<string> => {
+  const found = new Set<string>()
+  // Whoever waits comes after the one that it waits for.
+  for (const one of open) {
+    if (one.behind !== null && (one.behind === operationId || found.has(one.behind))) found.add(one.operationId)
+  }
+  return found
+}
+
+/** Settles the operation; unless it `releases` them, those that wait behind it become decisions of their own. */
+const attempt = (
   sides: Failback.Sides,
   operationId: string,
   keep: "outage" | "primary",
-  by: string
-): Effect.Effect<void, SettleError> =>
+  by: string,
+  releases: boolean
+) =>
   Failback.both(sides, (head) =>
     Effect.gen(function*() {
       const { core, primary, shadow } = sides
@@ -91,7 +121,7 @@ export const settle = (
       if (chosen === undefined || chosen.status !== "open") return yield* new NothingWithheld({ operationId })
       const open = yield* read<Withheld>(
         SystemTables.Withheld,
-        "select operation_id as operationId from withheld_operation where status = 'open' order by at, operation_id"
+        `select w.operation_id as operationId ${Failback.openWithheld}`
       )
       if (chosen.behind !== null && open.some((other) => other.operationId === chosen.behind)) {
         return yield* new SettleRefused({
@@ -99,8 +129,11 @@ export const settle = (
           detail: `settle ${chosen.behind} first: this one waits behind it`
         })
       }
-      const followers = open.filter((other) => other.behind === operationId)
-      const names = [chosen, ...followers].flatMap((one) => changesOf(one).map(({ key, table }) => rowName(table, key)))
+      const followers = waitingBehind(operationId, open)
+      const namesOf = (one: Withheld) => changesOf(one).map(({ key, table }) => rowName(table, key))
+      const names = open.filter((one) => one.operationId === operationId || followers.has(one.operationId)).flatMap(
+        namesOf
+      )
       const rows = new Map<RowName, Merge.Image | null>(yield* Failback.readRows(sides, new Set(names)))
       const now = yield* Clock.currentTimeMillis
       const id = `settle:${operationId}`
@@ -137,8 +170,28 @@ export const settle = (
       }
       yield* conclude(chosen, keep === "outage" ? "applied" : "discarded")
 
-      const blocked = new Set<RowName>()
-      for (const follower of followers) {
+      /** Rows of those that go on waiting, each with the operation that holds it. */
+      const held = new Map<RowName, string>()
+      const waits = (one: Withheld) => {
+        for (const name of namesOf(one)) held.set(name, one.operationId)
+      }
+      const waiting = new Set<string>()
+      for (const follower of open) {
+        if (follower.operationId === operationId) continue
+        if (!followers.has(follower.operationId)) {
+          waits(follower)
+          continue
+        }
+        // What waits behind one that now waits for a person itself goes on waiting; so does what another one holds.
+        const blocker = follower.behind !== null && waiting.has(follower.behind)
+          ? follower.behind
+          : namesOf(follower).map((name) => held.get(name)).find((holder) => holder !== undefined)
+        if (blocker !== undefined) {
+          if (blocker !== follower.behind) system(SystemTables.Withheld, follower, { ...follower, behind: blocker })
+          waiting.add(follower.operationId)
+          waits(follower)
+          continue
+        }
         const own = new Map<RowName, Merge.Image | null>()
         const made: Array<readonly [Table, string, Merge.Image | null, Merge.Image | null]> = []
         const conflicts: Array<readonly [LoggedChange, Merge.Reason, Merge.Image | undefined]> = []
@@ -147,9 +200,9 @@ export const settle = (
           if (table === undefined) continue
           const name = rowName(change.table, change.key)
           const current = (own.has(name) ? own.get(name) : rows.get(name)) ?? undefined
-          const decision = blocked.has(name)
-            ? { _tag: "Conflict", reason: "row_changed" } as const
-            : Merge.decide(table, change.before, change.after, current)
+          const decision: Merge.Decision = releases
+            ? decideBehind(table, change, current)
+            : { _tag: "Conflict", reason: "constraint" }
           if (decision._tag === "Conflict") conflicts.push([change, decision.reason, current])
           if (decision._tag !== "Apply") continue
           own.set(name, decision.row)
@@ -161,7 +214,8 @@ export const settle = (
           yield* conclude(follower, "applied")
           continue
         }
-        for (const change of changesOf(follower)) blocked.add(rowName(change.table, change.key))
+        waits(follower)
+        waiting.add(follower.operationId)
         system(SystemTables.Withheld, follower, { ...follower, behind: null })
         for (const [change, reason, current] of conflicts) {
           system(SystemTables.Conflicts, null, {
@@ -178,21 +232,23 @@ export const settle = (
           })
         }
       }
+      const record: OperationRecord = {
+        id,
+        command: `${sides.agent}.settle`,
+        writeClass: "refused",
+        fingerprint: keep,
+        answer: "",
+        outcome: "done",
+        receivedAt: now,
+        expiresAt: now + 30 * DAY
+      }
       const after = yield* primary.commit({
-        operations: [{
-          id,
-          command: `${sides.agent}.settle`,
-          writeClass: "refused",
-          fingerprint: keep,
-          answer: "",
-          outcome: "done",
-          receivedAt: now,
-          expiresAt: now + 30 * DAY
-        }],
+        operations: [record],
         messages: [],
         changes
       })
       yield* Failback.file(() => {
+        shadow.insertOperation(record)
         for (const { after: image, key, table } of changes) {
           const target = shadow.tables.get(table)
           if (target !== undefined) shadow.setRow(target, key, image)
@@ -200,13 +256,31 @@ export const settle = (
         }
         shadow.follow(after, sides.replicas())
       })
-    })).pipe(
-      Effect.catchTags({
-        PostgresConstraint: (error) =>
-          new SettleRefused({ operationId, detail: `${error.detail}; the primary's rows stand` }),
-        PostgresUnavailable: (error) => new PrimaryAway({ detail: error.detail }),
-        PostgresMisconfigured: (error) => new PrimaryAway({ detail: error.message }),
-        PostgresContended: (error) => new PrimaryAway({ detail: error.detail }),
-        PostgresStatementInvalid: (error) => new PrimaryAway({ detail: error.detail })
-      })
-    )
+    }))
+
+/**
+ * Settles a withheld operation in an exclusive turn of the writer, and tries those that wait behind it again. Should one of
+ * them break a constraint, none is released: each waits for its own decision.
+ *
+ * @category steps
+ */
+export const settle = (
+  sides: Failback.Sides,
+  operationId: string,
+  keep: "outage" | "primary",
+  by: string
+): Effect.Effect<void, SettleError> =>
+  Effect.catchTag(
+    attempt(sides, operationId, keep, by, true),
+    "PostgresConstraint",
+    () => attempt(sides, operationId, keep, by, false)
+  ).pipe(
+    Effect.catchTags({
+      PostgresConstraint: (error) =>
+        new SettleRefused({ operationId, detail: `${error.detail}; the primary's rows stand` }),
+      PostgresUnavailable: (error) => new PrimaryAway({ detail: error.detail }),
+      PostgresMisconfigured: (error) => new PrimaryAway({ detail: error.message }),
+      PostgresContended: (error) => new PrimaryAway({ detail: error.detail }),
+      PostgresStatementInvalid: (error) => new PrimaryAway({ detail: error.detail })
+    })
+  )
