@@ -42,6 +42,11 @@ export const ofFailure = (error: HandlerError | ExecuteError): Verdict => {
       return { _tag: "Bury", code: "event_id_reused", detail: `another message was handled as ${error.operationId}` }
     case "StoreUnavailable":
       return { _tag: "Away", error: new DependencyAway({ detail: error.detail, cause: error }) }
+    case "WriteRefused":
+      return {
+        _tag: "Away",
+        error: new DependencyAway({ detail: `${error.operationId} waits for the primary store`, cause: error })
+      }
     case "OutcomeUnknown":
       return {
         _tag: "Away",
