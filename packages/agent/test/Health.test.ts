@@ -2,9 +2,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import { StoreUnavailable } from "@holdfast/database/StoreError"
-import { Context, Effect, Layer } from "effect"
+import { EventBus } from "@holdfast/messaging/EventBus"
+import { BrokerAway } from "@holdfast/messaging/KafkaError"
+import { Degradation } from "@holdfast/resilience/Degradation"
+import * as Dependency from "@holdfast/resilience/Dependency"
+import { Context, Effect, Layer, Option, Redacted, TestClock } from "effect"
+import * as CommandFate from "../src/CommandFate.ts"
 import * as Endpoint from "../src/Endpoint.ts"
 import * as Handler from "../src/Handler.ts"
+import * as LevelTimes from "../src/LevelTimes.ts"
 import * as Surfaces from "../src/Surfaces.ts"
 import { GiftCardApi, giftCardsIn } from "./GiftCards.ts"
 import { type NoAnswer, type Reply, serve } from "./Serving.ts"
@@ -16,6 +22,11 @@ const untilStatus = (
   path: string,
   status: number
 ) => Effect.repeat(get(path), { until: (reply) => reply.status === status })
+
+const untilText = (get: (path: string) => Effect.Effect<Reply, NoAnswer>, path: string, text: string) =>
+  Effect.repeat(Effect.delay(get(path), "10 millis"), { until: (reply) => reply.text.includes(text) }).pipe(
+    Effect.timeout("10 seconds")
+  )
 
 describe("probes", () => {
   it.live("an agent is alive, ready and started at its prefix, at the root and under every alias", () =>
@@ -146,6 +157,161 @@ describe("probes", () => {
       yield* stopping
       assert.strictEqual((yield* Effect.either(get("/health")))._tag, "Left")
       assert.deepStrictEqual(agents.map((agent) => agent.phase), ["stopped"])
+    })))
+})
+
+/** A broker that nobody finds, and what waits for it. */
+const busWithoutBroker = Layer.scoped(
+  EventBus,
+  Effect.map(
+    Dependency.make({ name: "kafka", probe: new BrokerAway({ operation: "probe", detail: "connect ECONNREFUSED" }) }),
+    (broker) =>
+      EventBus.of({
+        broker,
+        join: () => Effect.void,
+        lanes: () => [{
+          consumer: "giftcard",
+          source: "ecom.order.events.v1/0",
+          position: 7,
+          lag: 3,
+          paused: true,
+          lastError: "no broker"
+        }],
+        publishing: () => [{ agent: "giftcard", position: 4, pending: 2, lastError: "no broker" }]
+      })
+  )
+)
+
+describe("what is away", () => {
+  it.live("Kafka: level 2, everything runs, messages wait; said in words, checks and metrics", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get, post } = yield* serve([giftCards], {}, { bus: busWithoutBroker })
+      const ready = yield* untilText(get, "/giftcard/health/ready", "degraded")
+      assert.strictEqual(ready.status, 200)
+      assert.deepInclude(ready.json, {
+        database: "connected",
+        kafka: "degraded",
+        redis: "memory",
+        degradation_level: 2
+      })
+      assert.strictEqual((yield* post("/giftcard/cards", { amount: 1 }, { "idempotency-key": "two" })).status, 201)
+      const detailed = yield* untilText(get, "/giftcard/health/detailed", "ECONNREFUSED")
+      const [agent] = Array.from(Object(detailed.json["agents"])).map(Object)
+      assert.match(agent.notes[0], /^Kafka is away; \d+ messages? waits? in the outbox: probe: connect ECONNREFUSED/)
+      assert.deepInclude(agent.dependencies.kafka, {
+        status: "away",
+        breaker: "open",
+        lag: 3,
+        publishError: "no broker"
+      })
+      assert.deepStrictEqual(agent.works, {
+        reads: "are answered",
+        commands: { mergeable: "run", bounded: "run", provisional: "run", refused: "run" },
+        messages: "wait in the outbox and on the broker",
+        affectedEndpoints: { kept: [], bounded: [], refused: [] }
+      })
+      const checks = Object(detailed.json["checks"])
+      assert.deepInclude(checks["kafka:responseTime"][0], { status: "fail", breaker: "open" })
+      assert.deepInclude(checks["kafka:consumerLag"][0], { status: "warn", observedValue: 3, output: "no broker" })
+      assert.deepInclude(checks["outbox:depth"][0], { status: "warn", output: "no broker" })
+      const { text } = yield* get("/metrics")
+      assert.include(text, "holdfast_dependency_up{agent=\"giftcard\",dependency=\"kafka\"} 0")
+      assert.include(text, "holdfast_outbox_failing{agent=\"giftcard\"} 1")
+      assert.include(text, "holdfast_circuit_breaker_state{agent=\"giftcard\",dependency=\"kafka\",state=\"open\"} 1")
+    })))
+
+  it.live("Redis: the level stays 0, memory stands in, and health warns", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get } = yield* serve([giftCards], {
+        redis: Option.some({
+          url: Redacted.make("redis://127.0.0.1:1"),
+          host: "127.0.0.1",
+          port: 1,
+          database: 0,
+          user: undefined,
+          password: undefined,
+          tls: false
+        })
+      })
+      const detailed = yield* untilText(get, "/giftcard/health/detailed", "memory stands in for Redis: ")
+      assert.deepInclude(detailed.json, { status: "warn", degradationLevel: 0 })
+      assert.deepInclude(Object(detailed.json["checks"])["redis:responseTime"][0], { status: "fail", breaker: "open" })
+      assert.deepInclude((yield* get("/health/ready")).json, { redis: "memory", degradation_level: 0 })
+    })))
+
+  it("a command's fate follows from its class, the level and who serves", () => {
+    const fates = (level: number, isAlone: boolean) =>
+      (["mergeable", "bounded", "provisional", "refused"] as const).map((writeClass) =>
+        CommandFate.of(writeClass, { level, isAlone })
+      )
+    assert.deepStrictEqual(fates(0, false), ["runs", "runs", "runs", "runs"])
+    assert.deepStrictEqual(fates(1, true), ["runs", "bounded", "kept", "refused"])
+    assert.deepStrictEqual(fates(2, false), ["runs", "runs", "runs", "runs"])
+    // Kafka was lost while the outage is still merged.
+    assert.deepStrictEqual(fates(2, true), ["runs", "bounded", "kept", "refused"])
+    assert.deepStrictEqual(fates(3, true), ["refused", "refused", "refused", "refused"])
+  })
+
+  it.scoped("time at each level and the ways between them are counted", () =>
+    Effect.gen(function*() {
+      const facts = {
+        primary: "up",
+        standby: "ok",
+        bus: "up",
+        cache: "up",
+        backlogFull: false,
+        memoryAnswers: false
+      } as const
+      const degradation = yield* Degradation.make({ fallback: "allowed" }, facts)
+      const times = yield* LevelTimes.follow(degradation)
+      yield* TestClock.adjust("10 seconds")
+      degradation.unsafeReport({ primary: "away" })
+      yield* TestClock.adjust("3 seconds")
+      degradation.unsafeReport({ bus: "away" })
+      yield* TestClock.adjust("1 second")
+      degradation.unsafeReport({ primary: "up", bus: "up" })
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(times.seconds(), [11, 3, 0, 1, 0])
+      assert.deepStrictEqual(times.transitions(), [
+        { from: 0, to: 1, reason: "standby_serves", count: 1 },
+        { from: 1, to: 3, reason: "primary_and_bus_away", count: 1 },
+        { from: 3, to: 0, reason: "recovered", count: 1 }
+      ])
+    }))
+})
+
+describe("an agent without Postgres", () => {
+  it.live("tells what became of an operation; has no conflicts, and refuses what needs Postgres", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get, post } = yield* serve([giftCards])
+      const odd = "a key: 100% / odd?#;"
+      const card = yield* post("/giftcard/cards", { amount: 7 }, { "idempotency-key": odd })
+      const id = encodeURIComponent(`http:giftcard:anonymous:${odd}`)
+      const fate = yield* get(`/giftcard/ops/${id}`)
+      assert.deepInclude(fate.json, { status: "done", command: "giftcard.issue" })
+      assert.deepStrictEqual(Object(fate.json["answer"]), {
+        status: 201,
+        body: card.json,
+        location: card.headers.location
+      })
+      const blocked = `/giftcard/cards/${String(card.json["id"])}/block`
+      yield* post(blocked, undefined, { "idempotency-key": "block" })
+      yield* post(blocked, undefined, { "idempotency-key": "block again" })
+      const refused = yield* get(`/giftcard/ops/${encodeURIComponent("http:giftcard:anonymous:block again")}`)
+      assert.deepInclude(refused.json, { status: "refused" })
+      assert.deepInclude(Object(refused.json["answer"]), { status: 409 })
+      const unknown = yield* get("/giftcard/ops/http%3Agiftcard%3Aanonymous%3Anever")
+      assert.deepStrictEqual([unknown.status, unknown.json["code"]], [404, "not_found"])
+      assert.deepStrictEqual((yield* get("/giftcard/conflicts")).json, { items: [] })
+      assert.deepStrictEqual((yield* get("/giftcard/drill")).json, { state: "never" })
+      for (
+        const [path, body] of [["/giftcard/drill", { seconds: 1 }], ["/giftcard/conflicts/x/settle", {
+          keep: "outage"
+        }]] as const
+      ) {
+        const reply = yield* post(path, body)
+        assert.deepStrictEqual([path, reply.status, reply.json["code"]], [path, 409, "primary_not_configured"])
+      }
     })))
 })
 
