@@ -204,6 +204,24 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("Redis", () =>
       }).pipe(Effect.provide(on(server)))
     }))
 
+  it.scopedLive("a question that finds no room says nothing of Redis; a change that finds none makes it away", () =>
+    Effect.gen(function*() {
+      const server = yield* RedisServer.start()
+      const proxy = yield* TcpProxy.make(server)
+      yield* Effect.gen(function*() {
+        const redis = yield* Redis.Redis
+        yield* proxy.latency(50)
+        yield* Effect.fork(Effect.all(Array.from({ length: 1_000 }, () => get), { concurrency: "unbounded" }))
+        yield* Effect.repeat(Effect.yieldNow(), { until: () => redis.stats().inflight === 1_000 })
+        assert.strictEqual((yield* Effect.flip(get))._tag, "BulkheadFull")
+        assert.strictEqual(yield* status, "up")
+        const refused = yield* redis.change((connection) => connection.set("key", "value"))
+        assert.strictEqual((yield* Effect.flip(Fiber.join(refused)))._tag, "BulkheadFull")
+        assert.strictEqual(yield* status, "away")
+        yield* becomes("up")
+      }).pipe(Effect.provide(on(proxy)))
+    }))
+
   it.scopedLive("a caller's own deadline ends its call and says nothing of Redis; a change outlives its caller", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.start()
