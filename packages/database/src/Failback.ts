@@ -186,7 +186,8 @@ export const readRows = (sides: Sides, names: Iterable<RowName>) =>
 
 const knownIds = (ids: ReadonlyArray<string>): Statement => ({
   name: "known",
-  text: "select id, fingerprint, answer, outcome from operation where id = any($1)",
+  text: "select id, command, write_class, fingerprint, answer, outcome, received_at, expires_at from operation " +
+    "where id = any($1)",
   values: [ids]
 })
 
@@ -280,7 +281,7 @@ export const merge = (
         })
         yield* file(() => {
           // It ran on both sides, each time beside others: what the primary has answered is what counts.
-          for (const row of known?.rows ?? []) shadow.correctAnswer(row)
+          for (const row of known?.rows ?? []) shadow.correctOperation(Primary.operationOf(row))
           shadow.settle(plan.merged.map(({ n }) => n), "merged", now)
           shadow.settle(plan.withheld.map(({ n }) => n), "withheld", now)
           const released = entries.flatMap((entry) => taken.release(entry.changes))

@@ -70,8 +70,8 @@ export interface Shadow {
     isTaken: (row: RowName) => boolean
   ) => { readonly wrote: ReadonlySet<string>; readonly deferred: ReadonlyArray<RowName>; readonly lastSeq: number }
   readonly insertOperation: (operation: OperationRecord) => void
-  /** Sets the recorded answer of the same operation to the primary's. */
-  readonly correctAnswer: (known: Image) => void
+  /** Sets the record of an operation that is in the file to what the primary has. */
+  readonly correctOperation: (operation: OperationRecord) => void
   /** Appends the message; answers its place. */
   readonly insertMessage: (message: LoggedMessage) => number
   /** From now on places of messages are above this one. */
@@ -237,11 +237,17 @@ export const make = (
     },
     marks,
     imageOf,
-    correctAnswer: ({ answer, fingerprint, id, outcome }) =>
+    correctOperation: ({ answer, command, expiresAt, fingerprint, id, outcome, receivedAt, writeClass }) =>
       void run(
-        "update operation set answer = ?, outcome = ? where id = ? and fingerprint = ? and (answer <> ? or outcome <> ?)",
+        "update operation set command = ?, write_class = ?, fingerprint = ?, answer = ?, outcome = ?, received_at = ?, " +
+          "expires_at = ? where id = ? and (fingerprint <> ? or answer <> ? or outcome <> ?)",
+        command,
+        writeClass,
+        fingerprint,
         answer,
         outcome,
+        receivedAt,
+        expiresAt,
         id,
         fingerprint,
         answer,

@@ -1,7 +1,9 @@
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
+import type { Migration } from "@holdfast/database/Migration"
 import * as PostgresConnection from "@holdfast/database/PostgresConnection"
 import * as PostgresWatch from "@holdfast/database/PostgresWatch"
 import * as Replicated from "@holdfast/database/Replicated"
+import type { Table } from "@holdfast/database/Table"
 import type * as PostgresServer from "@holdfast/testing/PostgresServer"
 import { Context, Effect, Layer, Redacted, type Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -15,22 +17,33 @@ export const folder = Effect.acquireRelease(
   (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
 )
 
-/** A process's store of the bank. */
+/** What a store holds. */
+export interface Holding {
+  readonly agent: string
+  readonly migrations: ReadonlyArray<Migration>
+  readonly tables: ReadonlyArray<Table>
+}
+
+const bank: Holding = { agent: "bank", migrations, tables: [Accounts, Entries] }
+
+/** A store that follows a primary. */
+export type Replica = DatabaseShape & { readonly primary: NonNullable<DatabaseShape["primary"]> }
+
+/** A process's store, of the bank where nothing else is said. */
 export const open = (options: {
+  readonly holding?: Holding
   readonly url: string
   readonly directory: string
   readonly instance?: string
   readonly fallback?: "allowed" | "forbidden"
   readonly maxBacklog?: number
-}): Effect.Effect<DatabaseShape & { readonly primary: NonNullable<DatabaseShape["primary"]> }, never, Scope.Scope> =>
+}): Effect.Effect<Replica, never, Scope.Scope> =>
   Effect.gen(function*() {
     const postgres = { url: Redacted.make(options.url) }
     const watch = yield* PostgresWatch.make(postgres)
     const context = yield* Effect.orDie(Layer.build(Replicated.layer({
-      agent: "bank",
+      ...options.holding ?? bank,
       directory: options.directory,
-      migrations,
-      tables: [Accounts, Entries],
       postgres,
       watch,
       instance: options.instance ?? "one",
@@ -66,10 +79,10 @@ export const through = (way: { readonly host: string; readonly port: number }, u
 }
 
 /** What Postgres itself says. */
-export const ask = (url: string, text: string) =>
+export const ask = (url: string, text: string, schema = bank.agent) =>
   Effect.scoped(Effect.gen(function*() {
     const session = yield* Effect.acquireRelease(
-      PostgresConnection.connect({ url: Redacted.make(url) }, "test", "bank"),
+      PostgresConnection.connect({ url: Redacted.make(url) }, "test", schema),
       (made) => Effect.sync(() => made.destroy("done"))
     )
     const [result] = yield* session.run([{ text }], 5_000)
