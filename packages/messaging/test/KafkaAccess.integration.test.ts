@@ -5,7 +5,7 @@ import type { KafkaConfig } from "@holdfast/messaging/KafkaConfig"
 import { freePort } from "@holdfast/testing/HoldfastProcess"
 import * as KafkaServer from "@holdfast/testing/KafkaServer"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Logger, LogLevel, Redacted } from "effect"
+import { Effect, Layer, Logger, LogLevel, Redacted } from "effect"
 import { execFileSync } from "node:child_process"
 import { join } from "node:path"
 import { rootCertificates } from "node:tls"
@@ -87,8 +87,7 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))(
             assert.match(broker?.current().lastError ?? "", reason)
           }).pipe(
             Effect.scoped,
-            Effect.provide(KafkaBus.layer(refused)),
-            Effect.provide(Logger.replace(Logger.defaultLogger, log))
+            Effect.provide(Layer.provideMerge(KafkaBus.layer(refused), Logger.replace(Logger.defaultLogger, log)))
           )
           assert.notInclude(said.join(), wrong)
           assert.notInclude(said.join(), PASSWORD)
