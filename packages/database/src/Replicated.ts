@@ -61,8 +61,9 @@ const GUARD = 0.2
 /** Between two signs of life, in milliseconds. */
 const BEAT_MILLIS = 1_000
 
-/** A newcomer writes only after the others have heard of it. */
+/** A newcomer writes only after the others have heard of it; so does who has been silent for longer than they remember. */
 const INTRODUCTION = Duration.millis(1.5 * BEAT_MILLIS)
+const REMEMBERED_SECONDS = 10
 
 /** How long a read waits to hear of what others have committed. */
 const FRESH_WITHIN = Duration.millis(500)
@@ -142,6 +143,8 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       | undefined
     let withheld = 0
     let drillUntil: number | undefined
+    /** When this process last gave a sign of life. */
+    let beatenAt = -Infinity
     const stats: { -readonly [K in keyof PrimaryStatus["stats"]]: PrimaryStatus["stats"][K] } = {
       failovers: 0,
       failbacks: 0,
@@ -279,12 +282,15 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       if (!isPrepared) {
         yield* PostgresSchema.prepare(options.postgres, agent, options.migrations)
         isPrepared = true
-        yield* beat
-        // What they read here must not miss what this process is about to write.
-        if (others > 0) yield* Effect.sleep(INTRODUCTION)
       }
+      yield* introduce
       const isNew = yield* core.exclusive(meet)
       isCopyNeeded ||= isNew
+      // Another history has not heard of this process, whatever was said to the one before.
+      if (isNew) {
+        beatenAt = -Infinity
+        yield* introduce
+      }
       Object.assign(report, { merged: 0, withheld: 0, conflicts: 0, compared: 0, repaired: 0, copied: 0 })
       for (let isFirst = true; !(yield* core.exclusive(turn(begun, isFirst))); isFirst = false) {
         yield* Effect.yieldNow()
@@ -513,7 +519,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         insert into ${qualified("replica")} (instance, seen_at, change_n) values ($1, now(), $2)
         on conflict (instance) do update set seen_at = now(), change_n = excluded.change_n)
         select head, (select count(*) from ${qualified("replica")}
-          where seen_at > now() - interval '10 seconds' and instance <> $1) as others
+          where seen_at > now() - interval '${REMEMBERED_SECONDS} seconds' and instance <> $1) as others
         from ${qualified("replication")} where id = 1`,
       values: [instance, shadow.standing()?.changeN ?? 0]
     })
@@ -522,9 +528,16 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       Effect.suspend(() => watch.run([beatStatement()])),
       ([result]) =>
         Effect.sync(() => {
+          beatenAt = performance.now()
           others = Number(result?.rows[0]?.["others"] ?? 0)
           knownHead = Number(result?.rows[0]?.["head"] ?? 0)
         })
+    )
+    /** What others read must not miss what this process is about to write: they ask as soon as they know of it. */
+    const introduce = Effect.suspend(() =>
+      performance.now() - beatenAt < (REMEMBERED_SECONDS - 2) * 1_000
+        ? Effect.void
+        : Effect.zipRight(beat, Effect.suspend(() => others > 0 ? Effect.sleep(INTRODUCTION) : Effect.void))
     )
     const isBehind = file(() => knownHead > (shadow.standing()?.head ?? 0))
     const catchUp = core.exclusive(
