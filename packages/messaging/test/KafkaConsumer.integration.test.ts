@@ -124,7 +124,7 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("consumers on 
         "undecodable"
       ])
       const first = letters.find((letter) => letter.eventId.endsWith(":0"))
-      const record = yield* firstRecord(config, Topics.deadLetters("ledger"))
+      const record = yield* inTime("the dead letter")(firstRecord(config, Topics.deadLetters("ledger")))
       assert.strictEqual(record.key, "a")
       assert.deepInclude(record.headers, {
         "content-type": "application/cloudevents+json; charset=UTF-8",
