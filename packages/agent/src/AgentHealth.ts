@@ -209,6 +209,8 @@ const worksOf = (agent: AgentStatus) => {
       ? "are neither heard nor sent; they wait"
       : bus === "away"
       ? "wait in the outbox and on the broker"
+      : isAlone(agent)
+      ? "are heard and sent; commands whose class is provisional or refused wait for Postgres"
       : "are heard and sent",
     affectedEndpoints: { kept: of("kept"), bounded: of("bounded"), refused: of("refused") }
   }

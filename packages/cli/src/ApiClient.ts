@@ -35,6 +35,7 @@ export type ApiError = AgentsUnreachable | RequestRefused
 const ProblemBody = Schema.parseJson(Schema.Struct({
   code: Schema.String,
   detail: Schema.String,
+  reason: Schema.optional(Schema.String),
   issues: Schema.optional(Schema.Array(Schema.Struct({ path: Schema.String, message: Schema.String })))
 }))
 const isProblem = Schema.decodeUnknownOption(ProblemBody)
@@ -167,7 +168,11 @@ const refused = (request: string, { body, status }: Attempt): RequestRefused => 
     status,
     code: problem._tag === "Some" ? problem.value.code : "unknown",
     detail: problem._tag === "Some"
-      ? [problem.value.detail, ...issues.map(({ message, path }) => `${path}: ${message}`)].join(" ")
+      ? [
+        problem.value.detail,
+        ...(problem.value.reason === undefined ? [] : [`Reason: ${problem.value.reason}.`]),
+        ...issues.map(({ message, path }) => `${path}: ${message}`)
+      ].join(" ")
       : body.slice(0, 200)
   })
 }

@@ -10,7 +10,7 @@ import { print, printJson, table } from "./Terminal.ts"
 import { json, url } from "./Url.ts"
 
 /** How long an operator's command waits for agents that do not answer. */
-const PATIENCE_MILLIS = 2_000
+export const PATIENCE_MILLIS = 2_000
 
 const Agents = Schema.Struct({ agents: Schema.Array(Schema.Struct({ agent: Schema.String })) })
 
@@ -40,9 +40,13 @@ interface Action {
   readonly description: string
 }
 
-/** Everything of the kind that an agent lists, page after page. */
-const listOf = <A, I>(
-  kind: Kind<A, I>,
+/**
+ * Everything of the kind that an agent lists, page after page.
+ *
+ * @category reading
+ */
+export const listOf = <A, I>(
+  kind: Pick<Kind<A, I>, "name" | "item" | "stateParameter">,
   agent: string,
   state: string | undefined
 ): Effect.Effect<ReadonlyArray<A>, ApiError, ApiClient> =>
@@ -60,7 +64,12 @@ const listOf = <A, I>(
     }
   })
 
-const agentsAt: Effect.Effect<ReadonlyArray<string>, ApiError, ApiClient> = Effect.flatMap(
+/**
+ * The agents of every process that is asked.
+ *
+ * @category reading
+ */
+export const agentsAt: Effect.Effect<ReadonlyArray<string>, ApiError, ApiClient> = Effect.flatMap(
   ApiClient,
   (api) =>
     Effect.map(

@@ -4,8 +4,10 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as ConflictsCommand from "./ConflictsCommand.ts"
 import * as DeadLettersCommand from "./DeadLettersCommand.ts"
 import * as DoctorCommand from "./DoctorCommand.ts"
+import * as DrillCommand from "./DrillCommand.ts"
 import * as HealthCommand from "./HealthCommand.ts"
 import * as ReplayCommand from "./ReplayCommand.ts"
 import * as SagasCommand from "./SagasCommand.ts"
@@ -24,7 +26,9 @@ const holdfast = Command.make("holdfast").pipe(
     ReplayCommand.command,
     VerifyCommand.command,
     DeadLettersCommand.command,
-    SagasCommand.command
+    SagasCommand.command,
+    ConflictsCommand.command,
+    DrillCommand.command
   ])
 )
 

@@ -1,0 +1,132 @@
+import * as Args from "@effect/cli/Args"
+import * as Command from "@effect/cli/Command"
+import * as Options from "@effect/cli/Options"
+import { ConflictView } from "@holdfast/agent/ConflictView"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import { ApiClient } from "./ApiClient.ts"
+import * as OperatorCommand from "./OperatorCommand.ts"
+import { print, printJson, table } from "./Terminal.ts"
+import { json, url } from "./Url.ts"
+
+const client = (url: Option.Option<string>) =>
+  Effect.provide(ApiClient.layerConfig({ url, patienceMillis: OperatorCommand.PATIENCE_MILLIS }))
+
+const agent = Args.text({ name: "agent" })
+const id = Args.text({ name: "id" }).pipe(Args.withDescription("The id of the operation, as it is listed"))
+
+const pathOf = (given: { readonly agent: string; readonly id: string }): string =>
+  `/${encodeURIComponent(given.agent)}/conflicts/${encodeURIComponent(given.id)}`
+
+/** A value in one line. */
+const text = (value: unknown): string =>
+  value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value)
+
+/** Which rows are in conflict, and why; or what it waits for. */
+const about = ({ behind, rows }: ConflictView): string =>
+  behind !== undefined && rows.length === 0
+    ? `waits behind ${behind}`
+    : rows.map(({ key, reason, table }) => `${table} ${text(key)}: ${reason}`).join("; ")
+
+const columns = ["id", "status", "command", "at", "conflict"]
+const cells = (conflict: ConflictView): ReadonlyArray<string> => [
+  conflict.id,
+  conflict.status,
+  conflict.command,
+  conflict.at,
+  about(conflict)
+]
+
+const fieldsOf = (row: unknown): Readonly<Record<string, unknown>> => Predicate.isRecord(row) ? row : {}
+
+/** Both sides of a row, column by column, those first in which they differ. */
+const sides = ({ key, outage, policy, primary, reason, table: name }: ConflictView["rows"][number]): string => {
+  const there = fieldsOf(primary)
+  const wanted = fieldsOf(outage)
+  const fields = [...new Set([...Object.keys(there), ...Object.keys(wanted)])]
+  const differs = (field: string) => text(there[field]) !== text(wanted[field])
+  const rows = [...fields.filter(differs), ...fields.filter((field) => !differs(field))].map((field) => [
+    differs(field) ? "≠" : "",
+    field,
+    primary === null ? "(no row)" : text(there[field]),
+    outage === null ? "(deleted)" : text(wanted[field])
+  ])
+  return `${name} ${text(key)}: ${reason} (${policy})\n` +
+    table([["", "column", "in Postgres", "in the outage"], ...rows])
+}
+
+const shown = (conflict: ConflictView): string =>
+  [
+    table([
+      ["operation", conflict.id],
+      ["command", conflict.command],
+      ["status", conflict.status],
+      ["at", conflict.at],
+      ...(conflict.behind === undefined ? [] : [["waits behind", conflict.behind]]),
+      ...(conflict.settledBy === undefined ? [] : [["settled by", conflict.settledBy]])
+    ]),
+    ...conflict.rows.map(sides)
+  ].join("\n\n")
+
+const list = Command.make("conflicts", {
+  status: Options.choice("status", ["open", "applied", "discarded"]).pipe(
+    Options.withDescription("Only those with this status"),
+    Options.optional
+  ),
+  url,
+  json
+}, (given) =>
+  Effect.gen(function*() {
+    const kind = { name: "conflicts", item: ConflictView, stateParameter: "status" }
+    const found = yield* Effect.forEach(yield* OperatorCommand.agentsAt, (agent) =>
+      Effect.map(
+        OperatorCommand.listOf(kind, agent, Option.getOrUndefined(given.status)),
+        (items) => items.map((item) => ({ agent, item }))
+      ))
+    const all = found.flat()
+    if (given.json) return yield* printJson(all.map(({ agent, item }) => ({ agent, ...item })))
+    yield* all.length === 0
+      ? print("no conflicts")
+      : print(table([["agent", ...columns], ...all.map(({ agent, item }) => [agent, ...cells(item)])]))
+  }).pipe(client(given.url)))
+
+const show = Command.make("show", { agent, id, url, json }, (given) =>
+  Effect.gen(function*() {
+    const api = yield* ApiClient
+    const conflict = yield* api.get(pathOf(given), ConflictView)
+    yield* given.json ? printJson(conflict) : print(shown(conflict))
+  }).pipe(client(given.url))).pipe(
+    Command.withDescription("Show an operation with its rows as Postgres has them and as the outage wanted them")
+  )
+
+const settle = Command.make("settle", {
+  agent,
+  id,
+  keep: Options.choice("keep", ["outage", "primary"]).pipe(
+    Options.withDescription(
+      "outage: apply the operation's changes over what Postgres has (counters are added); primary: drop them"
+    )
+  ),
+  url,
+  json
+}, (given) =>
+  Effect.gen(function*() {
+    const api = yield* ApiClient
+    const settled = yield* api.post(`${pathOf(given)}/settle`, { keep: given.keep }, undefined, ConflictView)
+    yield* given.json ? printJson(settled) : print(table([columns, cells(settled)]))
+  }).pipe(client(given.url))).pipe(
+    Command.withDescription("Decide an operation; those that wait behind it are tried again")
+  )
+
+/** `holdfast conflicts` */
+export const command = list.pipe(
+  Command.withDescription(
+    "List operations of an outage that could not merge into Postgres, and decide them.\n\n" +
+      "Examples:\n" +
+      "  npm run -s holdfast -- conflicts --status open\n" +
+      "  npm run -s holdfast -- conflicts show product http:product:anonymous:edit-1\n" +
+      "  npm run -s holdfast -- conflicts settle product http:product:anonymous:edit-1 --keep primary"
+  ),
+  Command.withSubcommands([show, settle])
+)
