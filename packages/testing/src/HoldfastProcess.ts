@@ -37,7 +37,11 @@ const endAtDeath = (pid: number): { readonly forget: () => void } => {
  *
  * @category errors
  */
-export class ProcessFailed extends Data.TaggedError("ProcessFailed")<{ readonly detail: string }> {}
+export class ProcessFailed extends Data.TaggedError("ProcessFailed")<{ readonly detail: string }> {
+  override get message(): string {
+    return this.detail
+  }
+}
 
 /** A port on which nobody listens now. */
 export const freePort: Effect.Effect<number> = Effect.promise(async () => {

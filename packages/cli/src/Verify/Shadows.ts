@@ -67,7 +67,8 @@ const extractsOf = (agent: Agent, now: number): ReadonlyArray<Extract> => [
   },
   {
     table: SystemTables.Outbox,
-    order: ["eventId"],
+    // A saga asks again under the same id.
+    order: ["eventId", "createdAt"],
     except: ["seq", "publishedAt"],
     where: [["createdAt", ">", now - 6 * DAY]]
   }

@@ -5,6 +5,7 @@ import * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as RedisServer from "@holdfast/testing/RedisServer"
 import type { ServerControl } from "@holdfast/testing/ServerControl"
 import * as ServerProcess from "@holdfast/testing/ServerProcess"
+import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import { Effect } from "effect"
 import { agents } from "../../src/Agents.ts"
 import { ApiClient } from "../../src/ApiClient.ts"
@@ -14,15 +15,22 @@ import * as Verification from "../../src/Verify/Verification.ts"
 /** How long a client goes on without an answer, in milliseconds. */
 const PATIENCE_MILLIS = 240_000
 
+/** A killed agent is given up by its broker after so long; the default is made for networks. */
+const SESSION = "3s"
+
 /** Every agent that there is. */
 export const names = ["product", "order", "inventory", "payment", "fraud"] as const
+
+type ServerName = "postgres" | "kafka" | "redis"
 
 /** The three servers, and one process for each agent. */
 export interface Stage {
   readonly postgres: PostgresServer.PostgresServer
   readonly kafka: KafkaServer.KafkaServer
   readonly redis: RedisServer.RedisServer
-  readonly servers: Readonly<Record<"postgres" | "kafka" | "redis", ServerControl>>
+  readonly servers: Readonly<Record<ServerName, ServerControl>>
+  /** Between the agents and the broker, which then names no other way to itself; used by those who want it. */
+  readonly proxy: TcpProxy.TcpProxy
   readonly databaseUrl: string
   readonly fleet: HoldfastFleet.Fleet
 }
@@ -34,29 +42,54 @@ export const pause = (millis: number) => Effect.promise(() => new Promise((resol
 export const open = (options: {
   readonly agents?: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
-  /** Servers that are not to be started. */
-  readonly absent?: ReadonlyArray<"postgres" | "kafka" | "redis">
+  /** Servers that are not started. */
+  readonly absent?: ReadonlyArray<ServerName>
+  /** Servers that the agents are not told of. */
+  readonly unconfigured?: ReadonlyArray<ServerName>
+  /** Whether the agents speak to the broker through the proxy. */
+  readonly isProxied?: boolean
 } = {}) =>
   Effect.gen(function*() {
-    const isAbsent = (name: "postgres" | "kafka" | "redis") => options.absent?.includes(name) === true
+    const isLeftOut = (name: ServerName) =>
+      options.absent?.includes(name) === true || options.unconfigured?.includes(name) === true
+    const proxy = yield* TcpProxy.make({ host: "127.0.0.1", port: 1 })
+    const broker = options.isProxied === true
+      ? { settings: { "advertised.listeners": `PLAINTEXT://127.0.0.1:${proxy.port}` } }
+      : {}
     const [postgres, kafka, redis] = yield* Effect.all([
-      isAbsent("postgres") ? PostgresServer.reserve() : PostgresServer.start(),
-      isAbsent("kafka") ? KafkaServer.reserve() : KafkaServer.start(),
-      isAbsent("redis") ? RedisServer.reserve() : RedisServer.start()
+      isLeftOut("postgres") ? PostgresServer.reserve() : PostgresServer.start(),
+      isLeftOut("kafka") ? KafkaServer.reserve(broker) : Effect.gen(function*() {
+        const server = yield* KafkaServer.reserve(broker)
+        yield* proxy.setTarget(server)
+        yield* server.start
+        return server
+      }),
+      isLeftOut("redis") ? RedisServer.reserve() : RedisServer.start()
     ], { concurrency: "unbounded" })
-    const databaseUrl = isAbsent("postgres") ? postgres.url() : yield* postgres.createDatabase("shop")
+    yield* proxy.setTarget(kafka)
+    const databaseUrl = isLeftOut("postgres") ? postgres.url() : yield* postgres.createDatabase("shop")
     const directory = yield* ServerProcess.temporaryFolder("fleet")
+    const addresses: Readonly<Record<ServerName, Readonly<Record<string, string>>>> = {
+      postgres: { DATABASE_URL: databaseUrl },
+      kafka: {
+        KAFKA_BROKERS: options.isProxied === true ? `${proxy.host}:${proxy.port}` : kafka.brokers.join(","),
+        KAFKA_SESSION_TIMEOUT: SESSION
+      },
+      redis: { REDIS_URL: redis.url }
+    }
+    const env = Object.assign(
+      {},
+      ...(["postgres", "kafka", "redis"] as const)
+        .filter((name) => options.unconfigured?.includes(name) !== true)
+        .map((name) => addresses[name])
+    ) as Readonly<Record<string, string>>
     const fleet = yield* HoldfastFleet.make({
       agents: options.agents ?? names,
       directory,
-      env: {
-        DATABASE_URL: databaseUrl,
-        KAFKA_BROKERS: kafka.brokers.join(","),
-        REDIS_URL: redis.url,
-        ...options.env
-      }
+      env: { ...env, ...options.env }
     })
-    return { postgres, kafka, redis, servers: { postgres, kafka, redis }, databaseUrl, fleet } satisfies Stage
+    const servers = { postgres, kafka, redis }
+    return { ...servers, servers, proxy, databaseUrl, fleet } satisfies Stage
   })
 
 /** Starts all agents and waits until they are ready. */

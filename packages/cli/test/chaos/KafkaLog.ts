@@ -1,0 +1,92 @@
+import { Effect } from "effect"
+import KafkaJS from "kafkajs"
+import { randomUUID } from "node:crypto"
+
+/** A message as it lies in the broker. */
+export interface Record {
+  readonly topic: string
+  readonly key: string
+  readonly partition: number
+  readonly offset: number
+  /** The id of the event. */
+  readonly id: string
+}
+
+const clientOf = (brokers: ReadonlyArray<string>) =>
+  new KafkaJS.Kafka({ brokers: [...brokers], clientId: "test", logLevel: KafkaJS.logLevel.NOTHING })
+
+const adminOf = (brokers: ReadonlyArray<string>) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const admin = clientOf(brokers).admin()
+      await admin.connect()
+      return admin
+    }),
+    (admin) => Effect.promise(() => admin.disconnect())
+  )
+
+/** How many messages the topic holds, those that came twice counted twice. */
+export const depth = (brokers: ReadonlyArray<string>, topic: string): Effect.Effect<number> =>
+  Effect.scoped(Effect.gen(function*() {
+    const admin = yield* adminOf(brokers)
+    const ends = yield* Effect.promise(() => admin.fetchTopicOffsets(topic))
+    return ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0)
+  }))
+
+/** How many messages of the topic the group has not settled. */
+export const lag = (brokers: ReadonlyArray<string>, group: string, topic: string): Effect.Effect<number> =>
+  Effect.scoped(Effect.gen(function*() {
+    const admin = yield* adminOf(brokers)
+    const ends = yield* Effect.promise(() => admin.fetchTopicOffsets(topic))
+    const [settled] = yield* Effect.promise(() => admin.fetchOffsets({ groupId: group, topics: [topic] }))
+    return ends.reduce((sum, { high, low, partition }) => {
+      const offset = Number(settled?.partitions.find((one) => one.partition === partition)?.offset ?? -1)
+      return sum + Number(high) - (offset < 0 ? Number(low) : offset)
+    }, 0)
+  }))
+
+/** Every message of the topics, each partition in order. */
+export const read = (
+  brokers: ReadonlyArray<string>,
+  topics: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<Record>> =>
+  Effect.scoped(Effect.gen(function*() {
+    const admin = yield* adminOf(brokers)
+    const ends = new Map<string, number>()
+    for (const topic of topics) {
+      for (const { high, low, partition } of yield* Effect.promise(() => admin.fetchTopicOffsets(topic))) {
+        if (Number(high) > Number(low)) ends.set(`${topic}/${partition}`, Number(high))
+      }
+    }
+    if (ends.size === 0) return []
+    const records: Array<Record> = []
+    const consumer = yield* Effect.acquireRelease(
+      Effect.sync(() => clientOf(brokers).consumer({ groupId: `test-${randomUUID()}`, maxWaitTimeInMs: 100 })),
+      (consumer) => Effect.promise(() => consumer.disconnect())
+    )
+    yield* Effect.promise(async () => {
+      await consumer.connect()
+      await consumer.subscribe({ topics: [...topics], fromBeginning: true })
+      await new Promise<void>((resolve, reject) => {
+        consumer.run({
+          eachBatch: ({ batch: { messages, partition, topic } }) => {
+            for (const { headers, key, offset } of messages) {
+              const id = headers?.["ce_id"]
+              records.push({
+                topic,
+                partition,
+                offset: Number(offset),
+                key: key?.toString() ?? "",
+                id: Array.isArray(id) ? String(id.at(-1)) : String(id)
+              })
+            }
+            const place = `${topic}/${partition}`
+            if (Number(messages.at(-1)?.offset ?? -1) + 1 >= (ends.get(place) ?? 0)) ends.delete(place)
+            if (ends.size === 0) resolve()
+            return Promise.resolve()
+          }
+        }).catch(reject)
+      })
+    })
+    return records.sort((one, other) => one.partition - other.partition || one.offset - other.offset)
+  }))
