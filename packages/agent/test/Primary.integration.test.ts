@@ -1,10 +1,11 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as PostgresConnection from "@holdfast/database/PostgresConnection"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Schema, Scope } from "effect"
+import { Effect, Exit, Redacted, Schema, Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -337,13 +338,13 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         const { get, post } = yield* start(url)
         yield* until(get, "/health/ready", ({ status }) => status === 200)
         const card = idOf(yield* post("/giftcard/cards", { amount: 5 }, key("a card")))
-        yield* Effect.promise(async () => {
-          const { default: Pg } = await import("pg")
-          const client = new Pg.Client({ connectionString: url })
-          await client.connect()
-          await client.query("update giftcard.card set note = 'changed behind its back'")
-          await client.end()
-        })
+        yield* Effect.scoped(Effect.flatMap(
+          Effect.acquireRelease(
+            PostgresConnection.connect({ url: Redacted.make(url) }, "somebody else", "giftcard"),
+            (session) => Effect.sync(session.close)
+          ),
+          (session) => session.run([{ text: "update card set note = 'changed behind its back'" }], 5_000)
+        ))
         yield* post("/giftcard/drill", { seconds: 0.5 })
         const done = yield* until(get, "/giftcard/drill", ({ json }) => json["state"] === "done")
         assert.deepInclude(Object(done.json["report"]), { isSound: false, differed: 1 })
