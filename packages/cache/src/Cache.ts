@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 
 /**
@@ -45,7 +46,7 @@ export const kind = <A, I>(
  */
 export interface Store {
   readonly read: (key: string) => Effect.Effect<string | undefined>
-  /** May end before the text is there; what this process asks for or removes afterwards comes after it. */
+  /** What this process asks for or removes once it has begun comes after it. */
   readonly write: (key: string, text: string, ttlMillis: number) => Effect.Effect<void>
   readonly remove: (key: string) => Effect.Effect<void>
 }
@@ -104,9 +105,11 @@ export const make = (store: Store): CacheShape => {
         Option.isSome(known)
           ? Effect.succeed(known.value)
           : Effect.tap(load, (value) =>
-            Effect.suspend(() =>
-              flights.get(name) === flight ? store.write(name, kind.encode(value), kind.ttlMillis) : Effect.void
-            )))
+            Effect.map(Effect.runtime(), (runtime) => {
+              if (flights.get(name) !== flight) return
+              // Nobody waits for it, but it begins before anybody hears of the value: who asks next finds it.
+              Runtime.runFork(runtime)(store.write(name, kind.encode(value), kind.ttlMillis))
+            })))
       const fiber = yield* Effect.forkDaemon(Effect.interruptible(work))
       const flight: Flight<A, E> = { fiber, waiters: 0 }
       flights.set(name, flight)

@@ -89,6 +89,10 @@ export const store = (maxEntries: number): Effect.Effect<Store, never, Redis | S
         return text !== null && text.slice(0, NAME_LENGTH) === current ? text.slice(NAME_LENGTH) : undefined
       })
 
+    /** A change that fails has made Redis away, which is all there is to do about it. */
+    const tell = (command: (connection: Connection) => Promise<unknown>) =>
+      redis.change(command).pipe(Effect.flatMap(Fiber.join), Effect.ignore)
+
     return {
       read: (key) =>
         Effect.suspend(() =>
@@ -100,19 +104,15 @@ export const store = (maxEntries: number): Effect.Effect<Store, never, Redis | S
         Effect.suspend(() => {
           const named = generation + text
           const millis = Math.min(Math.max(1, Math.ceil(ttlMillis)), LONGEST_MILLIS)
-          const sent = redis.change((connection) => connection.set(keyOf(key), named, "PX", millis))
-          // Nobody waits for it: what this process asks afterwards arrives afterwards.
-          if (isShared()) return Effect.asVoid(sent)
+          const told = tell((connection) => connection.set(keyOf(key), named, "PX", millis))
+          if (isShared()) return told
           pristine = false
-          return Effect.zipRight(memory.write(key, text, ttlMillis), Effect.asVoid(sent))
+          return Effect.zipRight(memory.write(key, text, ttlMillis), told)
         }),
       remove: (key) =>
         Effect.suspend(() => {
           if (!isShared()) pristine = false
-          return Effect.zipRight(
-            memory.remove(key),
-            redis.change((connection) => connection.unlink(keyOf(key))).pipe(Effect.flatMap(Fiber.join), Effect.ignore)
-          )
+          return Effect.zipRight(memory.remove(key), tell((connection) => connection.unlink(keyOf(key))))
         })
     }
   })

@@ -43,7 +43,8 @@ const encrypted = (server: Address) =>
           const inner = connect(server)
           socket.on("error", () => inner.destroy()).on("close", () => inner.destroy())
           inner.on("error", () => socket.destroy())
-          socket.pipe(inner).pipe(socket)
+          socket.pipe(inner)
+          inner.pipe(socket)
         })
         front.on("tlsClientError", () => {})
         front.listen(0, () => {

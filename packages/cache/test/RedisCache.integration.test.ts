@@ -3,6 +3,7 @@ import * as Cache from "@holdfast/cache/Cache"
 import * as Redis from "@holdfast/cache/Redis"
 import * as RedisCache from "@holdfast/cache/RedisCache"
 import * as RedisServer from "@holdfast/testing/RedisServer"
+import type { ServerUnavailable } from "@holdfast/testing/ServerControl"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
 import { Context, Effect, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
@@ -364,7 +365,7 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("cache in Redi
         }))
         yield* Effect.forEach(Array.from({ length: 8 }), () => Effect.forkScoped(worker))
 
-        const faults: Record<string, Effect.Effect<unknown, unknown>> = {
+        const faults: Record<string, Effect.Effect<unknown, ServerUnavailable>> = {
           stalled: Effect.zipRight(server.stall, Effect.zipRight(Effect.sleep("900 millis"), server.resume)),
           killed: Effect.zipRight(server.kill, Effect.zipRight(Effect.sleep("300 millis"), server.start)),
           slow: Effect.zipRight(proxy.latency(300), Effect.zipRight(Effect.sleep("900 millis"), proxy.pass)),
@@ -375,7 +376,7 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("cache in Redi
           yield* Effect.sleep("150 millis")
           assert.strictEqual(cache.redis.dependency.current().status, "up")
           const before = { ...counts, returns: cache.redis.returns() }
-          yield* Effect.orDie(inject)
+          yield* inject
           yield* Effect.sleep("150 millis")
           yield* cache.becomes("up")
           assert.isAbove(counts.reads, before.reads, fault)
