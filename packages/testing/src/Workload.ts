@@ -56,7 +56,7 @@ const phaseOf = <A, E>(exit: Exit.Exit<A, E>): readonly [History.Phase, string |
  * @category programs
  */
 export const ask = <A, E, R>(
-  options: Pick<Options<A, E, R>, "history" | "deadline" | "retries">,
+  options: Pick<Options<A, E, R>, "deadline" | "retries"> & { readonly history: Pick<History.History, "record"> },
   { id, run }: Request<A, E, R>
 ): Effect.Effect<Exit.Exit<A, E | unknown>, never, R> =>
   Effect.gen(function*() {
