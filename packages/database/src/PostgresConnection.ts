@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import type { Socket } from "node:net"
 import pg from "pg"
 import { classify, type PostgresError, PostgresUnavailable } from "./PostgresError.ts"
 
@@ -110,9 +111,9 @@ const wrap = (client: pg.Client): PostgresConnection => {
     for (const listener of listeners) listener(why)
     listeners.clear()
   }
-  const socket = (): { destroy: () => void } | undefined =>
+  const socket = (): Socket | undefined =>
     // The driver does not declare its connection; without its socket a stalled session cannot be left.
-    (client as unknown as { connection?: { stream?: { destroy: () => void } } }).connection?.stream
+    (client as unknown as { connection?: { stream?: Socket } }).connection?.stream
   client.on("error", (error) => end(error.message))
   client.on("end", () => end("the connection ended"))
   const destroy = (why: string) => {
@@ -155,7 +156,12 @@ const wrap = (client: pg.Client): PostgresConnection => {
         }
         // An event loop that stood still runs its timers before it reads its sockets: the answer may be there.
         const timer = setTimeout(() => setImmediate(() => setImmediate(expire)), withinMillis)
-        void Promise.allSettled(statements.map(send)).then((settled) => {
+        const stream = socket()
+        // One packet for all: the driver would send each statement by itself.
+        stream?.cork()
+        const sent = statements.map(send)
+        stream?.uncork()
+        void Promise.allSettled(sent).then((settled) => {
           isAnswered = true
           clearTimeout(timer)
           const failures = settled.flatMap((one) => one.status === "rejected" ? [classify(one.reason)] : [])

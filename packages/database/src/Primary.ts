@@ -131,26 +131,35 @@ const begin: ReadonlyArray<Statement> = [
   { name: "lock", text: `select ${headColumns} from replication where id = 1 for no key update` }
 ]
 
-const insertOperations =
-  "insert into operation (id, command, write_class, fingerprint, answer, outcome, received_at, expires_at) " +
-  "select id, command, write_class, fingerprint, answer, outcome, received_at, expires_at " +
-  "from json_populate_recordset(null::operation, $1::json)"
-const insertMessages = "insert into outbox (event_id, type, topic, key, envelope, created_at, published_at) " +
-  "select event_id, type, topic, key, envelope, created_at, published_at from json_populate_recordset(null::outbox, $1::json)"
-const insertChanges = "insert into change (operation_id, table_name, row_key, before, after) " +
-  "select operation_id, table_name, row_key, before, after from json_populate_recordset(null::change, $1::json)"
-
-const advance = (epoch: number): Statement => ({
-  name: `advance ${epoch}`,
-  text: `update replication set head = head + 1, epoch = epoch + ${epoch},
-    operation_n = greatest(operation_n, (select max(n) from operation)),
-    outbox_seq = greatest(outbox_seq, (select max(seq) from outbox)),
-    change_n = greatest(change_n, (select max(n) from change))
-    where id = 1 returning ${headColumns}`
+/** The rows of the log and its head, in one statement for all: with few operations the number of statements is the cost. */
+const logStatement = (
+  { changes, messages, operations }: Writes,
+  grows: { readonly head: 0 | 1; readonly epoch: 0 | 1 }
+): Statement => ({
+  name: "log",
+  values: [
+    JSON.stringify(operations.map(operationImage)),
+    JSON.stringify(messages.map(messageImage)),
+    JSON.stringify(changes.map(changeImage)),
+    grows.head,
+    grows.epoch
+  ],
+  text: `with
+    o as (insert into operation (id, command, write_class, fingerprint, answer, outcome, received_at, expires_at)
+      select id, command, write_class, fingerprint, answer, outcome, received_at, expires_at
+      from json_populate_recordset(null::operation, $1::json) returning n),
+    m as (insert into outbox (event_id, type, topic, key, envelope, created_at, published_at)
+      select event_id, type, topic, key, envelope, created_at, published_at
+      from json_populate_recordset(null::outbox, $2::json) returning seq),
+    c as (insert into change (operation_id, table_name, row_key, before, after)
+      select operation_id, table_name, row_key, before, after
+      from json_populate_recordset(null::change, $3::json) returning n)
+    update replication set head = head + $4::bigint, epoch = epoch + $5::bigint,
+      operation_n = greatest(operation_n, (select max(n) from o)),
+      outbox_seq = greatest(outbox_seq, (select max(seq) from m)),
+      change_n = greatest(change_n, (select max(n) from c))
+      where id = 1 returning ${headColumns}`
 })
-
-const many = (name: string, text: string, rows: ReadonlyArray<Image>): ReadonlyArray<Statement> =>
-  rows.length === 0 ? [] : [{ name, text, values: [JSON.stringify(rows)] }]
 
 /** The rows as they are after all changes: per table what is to be written and what is to go, each in order of appearance. */
 const finalRows = (changes: ReadonlyArray<LoggedChange>) => {
@@ -308,25 +317,19 @@ export const make = (
       }
     })
 
-  const statements = (writes: Writes, rows: ReadonlyArray<Statement>): ReadonlyArray<Statement> => [
-    ...many("operations", insertOperations, writes.operations.map(operationImage)),
-    ...rows,
-    ...many("messages", insertMessages, writes.messages.map(messageImage)),
-    ...many("changes", insertChanges, writes.changes.map(changeImage))
-  ]
   const write = (writes: Writes, rows: ReadonlyArray<Statement>): Effect.Effect<Head, PostgresError | CommitUnknown> =>
     Effect.flatMap(
       Effect.mapError(
         run([
-          ...statements(writes, rows),
-          advance(writes.raisesEpoch === true ? 1 : 0),
+          logStatement(writes, { head: 1, epoch: writes.raisesEpoch === true ? 1 : 0 }),
+          ...rows,
           { text: "commit" }
         ], STEP_MILLIS + writes.changes.length),
         (error): PostgresError | CommitUnknown => leavesOpen(error) ? { _tag: "CommitUnknown", cause: error } : error
       ),
       (results) => {
-        const [advanced, committed] = results.slice(-2)
-        const head = parseHead(advanced)
+        const head = parseHead(results[0])
+        const committed = results.at(-1)
         // A transaction that failed answers COMMIT with ROLLBACK, and no error.
         return committed?.command === "COMMIT" && head !== undefined
           ? Effect.succeed(head)
@@ -358,7 +361,15 @@ export const make = (
         held = head
       })),
     run: (some) => run(some, READ_MILLIS),
-    write: (writes) => Effect.asVoid(run(statements(writes, rowStatements(writes.changes, tableOf)), READ_MILLIS)),
+    write: (writes) =>
+      Effect.suspend(() =>
+        Effect.asVoid(
+          run(
+            [logStatement(writes, { head: 0, epoch: 0 }), ...rowStatements(writes.changes, tableOf)],
+            READ_MILLIS
+          )
+        )
+      ),
     pull: (behind) =>
       Effect.all({
         operations: pullPages(
