@@ -94,7 +94,7 @@ export const timing: Timing = {
   session: "10 seconds",
   heartbeat: "3 seconds",
   rebalance: "60 seconds",
-  fetchWait: "250 millis",
+  fetchWait: "500 millis",
   silence: "10 seconds",
   delivery: "30 seconds",
   stop: "5 seconds",

@@ -128,7 +128,7 @@ export const make = (
         }))
       const acknowledged = yield* insistently(Effect.zipRight(topics.ensure(batch.topics), send))
       if (!acknowledged) return false
-      position = Math.max(position ?? 0, last.seq)
+      position = last.seq
       yield* relay.published(last.seq)
       return batch.taken < pending.length || pending.length === BATCH
     })

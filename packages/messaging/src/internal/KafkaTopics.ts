@@ -1,9 +1,10 @@
+import * as Deadline from "@holdfast/resilience/Deadline"
 import * as Effect from "effect/Effect"
 import KafkaJS from "kafkajs"
 import type { Admin, ITopicConfig } from "kafkajs"
 import * as KafkaConfig from "../KafkaConfig.ts"
 import type { KafkaError } from "../KafkaError.ts"
-import { BrokerRefused, TopicMismatch } from "../KafkaError.ts"
+import { BrokerAway, TopicMismatch } from "../KafkaError.ts"
 import * as Topics from "../Topics.ts"
 import type { KafkaSession } from "./KafkaSession.ts"
 
@@ -102,30 +103,48 @@ const declared = (name: string): Effect.Effect<Topics.Topic, TopicMismatch> => {
     : Effect.succeed(topic)
 }
 
+/** Made topics are looked for this often, until the broker that is asked knows them. */
+const KNOWN_WITHIN = "50 millis"
+
 /**
  * @category constructors
  */
 export const make = (config: KafkaConfig.KafkaConfig, admin: KafkaSession<Admin>): KafkaTopics => {
-  const checked = new Set<string>()
-  const turn = Effect.unsafeMakeSemaphore(1)
   const { timing } = config
-  const onCluster = (name: string) => `${config.prefix}${name}`
+  const checked = new Set<string>()
+  /** What somebody wants and nobody has found well: who has the turn looks at all of it, so that many wait for few looks. */
+  const wanted = new Map<string, Topics.Topic>()
+  const turn = Effect.unsafeMakeSemaphore(1)
+  const onCluster = (topic: Topics.Topic) => `${config.prefix}${topic.name}`
 
-  const create = (missing: ReadonlyArray<Topics.Topic>) =>
+  const list = Effect.map(
+    admin.use("list topics", timing.request, (kafka) => kafka.listTopics()),
+    (names): ReadonlySet<string> => new Set(names)
+  )
+
+  const create = (topics: ReadonlyArray<Topics.Topic>) =>
     Effect.gen(function*() {
       const { brokers } = yield* admin.use("describe cluster", timing.request, (kafka) => kafka.describeCluster())
       yield* admin.use("create topics", timing.request, (kafka) =>
         kafka.createTopics({
-          topics: missing.map((topic) => creation(topic, onCluster(topic.name), brokers.length)),
+          topics: topics.map((topic) => creation(topic, onCluster(topic), brokers.length)),
           timeout: KafkaConfig.millis(config, "request"),
-          waitForLeaders: true
+          // It would not wait for topics that are not known yet, but fail.
+          waitForLeaders: false
         }))
-      yield* Effect.logInfo(`made topics ${missing.map((topic) => onCluster(topic.name)).join(", ")}`)
+      yield* Effect.repeat(Effect.zipRight(Effect.sleep(KNOWN_WITHIN), list), {
+        until: (there) => topics.every((topic) => there.has(onCluster(topic)))
+      }).pipe(
+        Deadline.within(timing.request, "create topics"),
+        Effect.catchTag("DeadlineExceeded", () =>
+          Effect.fail(new BrokerAway({ operation: "create topics", detail: "made, but not known to all brokers yet" })))
+      )
+      yield* Effect.logInfo(`made topics ${topics.map(onCluster).join(", ")}`)
     })
 
   const describe = (topics: ReadonlyArray<Topics.Topic>) =>
     Effect.gen(function*() {
-      const names = topics.map((topic) => onCluster(topic.name))
+      const names = topics.map(onCluster)
       const { topics: found } = yield* admin.use(
         "read topics",
         timing.request,
@@ -151,34 +170,53 @@ export const make = (config: KafkaConfig.KafkaConfig, admin: KafkaSession<Admin>
       }]))
     })
 
+  /** Answers what is wrong with each, if anything is. */
   const check = (topics: ReadonlyArray<Topics.Topic>) =>
     Effect.gen(function*() {
-      const found = yield* describe(topics)
+      const faults = new Map<string, TopicMismatch>()
+      const found = topics.length === 0 ? new Map<string, Existing>() : yield* describe(topics)
       for (const topic of topics) {
-        const name = onCluster(topic.name)
-        const existing = found.get(name)
+        const existing = found.get(onCluster(topic))
         if (existing === undefined) {
-          return yield* new BrokerRefused({ operation: "read topics", code: "MISSING", detail: `${name} is not there` })
+          return yield* new BrokerAway({ operation: "read topics", detail: `${onCluster(topic)} is gone again` })
         }
         const { fatal, warnings } = compare(topic, existing)
-        if (fatal !== undefined) return yield* new TopicMismatch({ topic: name, detail: fatal })
-        yield* Effect.forEach(warnings, (warning) => Effect.logWarning(`topic ${name} ${warning}`))
+        if (fatal !== undefined) {
+          faults.set(topic.name, new TopicMismatch({ topic: onCluster(topic), detail: fatal }))
+        }
+        yield* Effect.forEach(warnings, (warning) => Effect.logWarning(`topic ${onCluster(topic)} ${warning}`))
       }
+      return faults
     })
+
+  /** Deals with all that is asked for, and answers what is wrong with it. */
+  const look = Effect.gen(function*() {
+    const topics = [...wanted.values()]
+    const there = yield* list
+    const missing = topics.filter((topic) => !there.has(onCluster(topic)))
+    if (missing.length > 0) yield* create(missing)
+    const faults = yield* check(topics.filter((topic) => there.has(onCluster(topic))))
+    for (const { name } of topics) {
+      if (faults.has(name)) continue
+      checked.add(name)
+      wanted.delete(name)
+    }
+    return faults
+  })
 
   return {
     forget: () => checked.clear(),
     ensure: (names) =>
-      turn.withPermits(1)(Effect.gen(function*() {
+      Effect.gen(function*() {
         const open = [...new Set(names)].filter((name) => !checked.has(name))
-        if (open.length === 0) return
-        const topics = yield* Effect.forEach(open, declared)
-        const there = new Set(yield* admin.use("list topics", timing.request, (kafka) => kafka.listTopics()))
-        const missing = topics.filter((topic) => !there.has(onCluster(topic.name)))
-        const existing = topics.filter((topic) => there.has(onCluster(topic.name)))
-        if (missing.length > 0) yield* create(missing)
-        if (existing.length > 0) yield* check(existing)
-        for (const name of open) checked.add(name)
-      }))
+        for (const topic of yield* Effect.forEach(open, declared)) wanted.set(topic.name, topic)
+        yield* turn.withPermits(1)(Effect.suspend(() => {
+          if (open.every((name) => checked.has(name))) return Effect.void
+          return Effect.flatMap(look, (faults) => {
+            const fault = open.flatMap((name) => faults.get(name) ?? [])[0]
+            return fault === undefined ? Effect.void : Effect.fail(fault)
+          })
+        }))
+      })
   }
 }
