@@ -38,6 +38,12 @@ const DAY = Duration.toMillis("1 day")
 const MESSAGE_DAYS = 7
 const DEAD_LETTER_DAYS = 90
 
+/**
+ * A record stays so much longer than it must: whoever's clock is behind must find what its own clock calls young, or would
+ * take it for lost.
+ */
+const CLOCK_MARGIN = Duration.toMillis("10 minutes")
+
 /** Files forget their settled dead letters first: what only the primary has left is in no comparison. */
 const DEAD_LETTER_MARGIN = Duration.toMillis("1 hour")
 
@@ -76,6 +82,7 @@ export const purge = (
       Effect.gen(function*() {
         const now = yield* Clock.currentTimeMillis
         const until = now + RUN
+        const expired = now - CLOCK_MARGIN
         const ask = (statement: Statement) =>
           Effect.map(session.run([statement], STATEMENT_MILLIS), ([result]) => result?.rows[0])
         const all = (statement: Statement): Effect.Effect<number, PostgresError> =>
@@ -94,11 +101,11 @@ export const purge = (
           "operation",
           "n",
           `select n from operation where expires_at < $1 order by expires_at limit ${CHUNK}`,
-          [now]
+          [expired]
         ))
         const left = yield* ask({
           text: "select exists (select 1 from operation where expires_at < $1) as some",
-          values: [now]
+          values: [expired]
         })
         // The oldest ones are looked at: an index for this alone would cost every commit.
         const messages = yield* all(removal(
@@ -143,7 +150,7 @@ export const purge = (
           changes,
           deadLetters,
           replicas,
-          expiredBefore: left?.["some"] === false ? now : undefined
+          expiredBefore: left?.["some"] === false ? expired : undefined
         }
       }),
     (session) => Effect.sync(session.close)
