@@ -37,7 +37,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("housekeepi
         url,
         `insert into operation (id, command, write_class, fingerprint, answer, outcome, received_at, expires_at)
          select 'old-' || n, 'test', 'mergeable', '', '', 'done', 0, ${
-          Date.now() - 1_000
+          Date.now() - 11 * MINUTE
         } from generate_series(1, 2500) n`
       )
       yield* store.execute(operation(deposit("a", 1), { id: "young" }))
