@@ -1,8 +1,10 @@
 import * as Effect from "effect/Effect"
 import type { Relay } from "./Database.ts"
+import type { Sides } from "./Failback.ts"
+import { qualified } from "./Followers.ts"
 import type { PostgresError } from "./PostgresError.ts"
 import type { PostgresWatch } from "./PostgresWatch.ts"
-import type { Core } from "./Sqlite.ts"
+import type { ReplicaState } from "./ReplicaState.ts"
 import * as SqliteReader from "./SqliteReader.ts"
 import { PUBLISHED } from "./SqliteRelay.ts"
 
@@ -32,14 +34,12 @@ const LOOK = 10_000
  * @category constructors
  */
 export const make = (options: {
-  readonly agent: string
   readonly instance: string
-  readonly core: Core
+  readonly sides: Sides
   readonly watch: PostgresWatch
-  readonly isPrimary: () => boolean
-  readonly qualified: (table: string) => string
+  readonly state: ReplicaState
 }): ReplicatedRelay => {
-  const { agent, core, instance, qualified, watch } = options
+  const { instance, sides: { agent, core }, state, watch } = options
   const local = core.database.relay
   const { statements } = core.state
   let isWanted = false
@@ -54,7 +54,7 @@ export const make = (options: {
     return Effect.map(
       watch.run([{
         name: `publisher ${agent}`,
-        text: `insert into ${qualified("publisher")} as p (id, instance, until)
+        text: `insert into ${qualified(agent, "publisher")} as p (id, instance, until)
           values (1, $1, now() + interval '${LEASE_SECONDS} seconds')
           on conflict (id) do update set instance = excluded.instance, until = excluded.until
           where p.instance = excluded.instance or p.until < now()
@@ -77,7 +77,7 @@ export const make = (options: {
   const reconcile = Effect.gen(function*() {
     const [open] = yield* watch.run([{
       name: `unpublished ${agent}`,
-      text: `select event_id from ${qualified("outbox")} where published_at is null order by seq limit ${LOOK}`
+      text: `select event_id from ${qualified(agent, "outbox")} where published_at is null order by seq limit ${LOOK}`
     }])
     const ids = (open?.rows ?? []).map((row) => String(row["event_id"]))
     const position = yield* SqliteReader.attemptRead("outbox", () => {
@@ -104,7 +104,7 @@ export const make = (options: {
     return Effect.asVoid(Effect.tapError(
       watch.run([{
         name: `mark ${agent}`,
-        text: `update ${qualified("outbox")} set published_at = extract(epoch from now())::bigint * 1000
+        text: `update ${qualified(agent, "outbox")} set published_at = extract(epoch from now())::bigint * 1000
           where published_at is null and event_id = any($1)`,
         values: [ids]
       }]),
@@ -123,7 +123,7 @@ export const make = (options: {
     pending: (limit) =>
       Effect.suspend(() => {
         isWanted = true
-        if (!options.isPrimary()) return local.pending(limit)
+        if (state.mode === "alone") return local.pending(limit)
         // The primary is asked and away: whoever it was that published, the next look is at the file alone.
         return Effect.flatMap(
           Effect.orElseSucceed(ready, () => false),
@@ -145,7 +145,7 @@ export const make = (options: {
         }),
         Effect.zipRight(
           local.published(seq),
-          options.isPrimary() ? Effect.ignore(mark) : Effect.void
+          state.mode === "primary" ? Effect.ignore(mark) : Effect.void
         )
       ),
     beat: Effect.gen(function*() {

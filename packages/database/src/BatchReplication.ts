@@ -1,0 +1,260 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Failback from "./Failback.ts"
+import type { CommitUnknown } from "./GroupCommit.ts"
+import { PostgresUnavailable } from "./PostgresError.ts"
+import type { PostgresError } from "./PostgresError.ts"
+import * as PostgresSchema from "./PostgresSchema.ts"
+import type { Head, LoggedChange } from "./Primary.ts"
+import type { ReplicaState } from "./ReplicaState.ts"
+import type { Replication } from "./Replication.ts"
+import { rowName } from "./Shadow.ts"
+import * as SqliteReader from "./SqliteReader.ts"
+import type { RowChange } from "./SqliteTransaction.ts"
+import { StoreUnavailable, WriteRefused } from "./StoreError.ts"
+import type { Table } from "./Table.ts"
+import type { Bound } from "./Transaction.ts"
+
+/**
+ * What a process may do while the primary is away.
+ *
+ * @category models
+ */
+export interface Limits {
+  readonly fallback: "allowed" | "forbidden"
+  /** False where the file vanishes with the process. */
+  readonly isDurable: boolean
+  /** Unmerged operations, and the age of the oldest of them, beyond which nothing more is taken. */
+  readonly maxBacklog: number
+  readonly maxBacklogAge: Duration.Duration
+}
+
+/** Of what was there at the start of an outage so much stays untouched (spec §8): what other processes did just before. */
+const GUARD = 0.2
+
+/** How often a transaction is tried again on the primary: after a session that broke, and behind somebody else's lock. */
+const ATTEMPTS = 2
+const ATTEMPTS_BEHIND_LOCK = 4
+
+const asStoreError = (error: PostgresError): StoreUnavailable =>
+  new StoreUnavailable({
+    reason: error._tag === "PostgresContended" ? "locked" : "lost",
+    detail: PostgresSchema.describe(error),
+    cause: error
+  })
+
+const describe = (error: PostgresError | CommitUnknown): string =>
+  error._tag === "CommitUnknown" ? "the answer to a commit was lost" : PostgresSchema.describe(error)
+
+/** What the server, as it is, may do at another attempt. */
+const mayPass = ({ _tag }: PostgresError | CommitUnknown): boolean =>
+  _tag === "CommitUnknown" || _tag === "PostgresContended" || _tag === "PostgresUnavailable"
+
+const keyOf = (table: Table, row: Readonly<Record<string, unknown>>): string =>
+  JSON.stringify(Object.fromEntries(table.key.map((field) => [field, row[field]])))
+
+const logged = (changes: ReadonlyArray<RowChange>): ReadonlyArray<LoggedChange> =>
+  changes.map(({ table, ...change }) => ({ ...change, table: table.name }))
+
+const file = <A>(run: () => A): Effect.Effect<A, StoreUnavailable> =>
+  Effect.suspend(() => SqliteReader.attemptRead("shadow", run))
+
+/**
+ * Whether nothing more may be taken without the primary.
+ *
+ * @category accessors
+ */
+export const isFull = (state: ReplicaState, limits: Limits, now: number): boolean =>
+  state.pending >= limits.maxBacklog ||
+  (state.oldestPendingAt !== undefined && now - state.oldestPendingAt > Duration.toMillis(limits.maxBacklogAge))
+
+/**
+ * Lets each transaction of the file count in the primary, or, while that is away, here alone and in the backlog. A
+ * transaction that meets a primary that is lost runs again alone.
+ *
+ * @category constructors
+ */
+export const make = (options: {
+  readonly sides: Failback.Sides
+  readonly state: ReplicaState
+  readonly limits: Limits
+  readonly now: () => number
+  /** Whether the server answers, whatever a single session of it does. */
+  readonly isServerUp: () => boolean
+  /** The primary is away from now on. */
+  readonly lose: (why: string) => void
+  readonly lastError: () => string
+}): Replication => {
+  const { isServerUp, lastError, limits, lose, now, sides, state } = options
+  const { agent, core, primary, shadow, taken } = sides
+
+  /** Where the open transaction counts; undefined until an operation has entered it. */
+  let plan: "primary" | "alone" | undefined
+  /** What the open transaction has met in the primary. */
+  let failure: PostgresError | CommitUnknown | undefined
+  let attempts = 0
+  /** The last numbers of the file's own tables when the open transaction entered. */
+  let marks = { change: 0, message: 0 }
+  /** What the open transaction has put into the backlog. */
+  let added: { readonly operations: number; readonly changes: ReadonlyArray<LoggedChange> } | undefined
+
+  const pullInto = (head: Head): Effect.Effect<void, PostgresError | StoreUnavailable> =>
+    Effect.gen(function*() {
+      const standing = yield* file(shadow.standing)
+      if (standing?.incarnation === head.incarnation && standing.head === head.head) return
+      const missing = standing === undefined ? "another" : yield* Failback.gap(sides, standing, head)
+      if (standing === undefined || missing !== "none") {
+        return yield* new PostgresUnavailable({
+          reason: "lost",
+          detail: missing === "gone" ? "the log does not go back so far" : "another store answers"
+        })
+      }
+      const pulled = yield* primary.pull(standing)
+      yield* file(() => {
+        core.state.connection.pragma("defer_foreign_keys = ON")
+        const { deferred, lastSeq, wrote } = shadow.apply(pulled, () => false)
+        state.isCopyNeeded ||= deferred.length > 0
+        for (const table of wrote) core.state.written.add(table)
+        if (lastSeq > 0) core.state.lastSeq = lastSeq
+        shadow.follow(head, state.replicas())
+        // The log as a whole breaks no reference; what the operations do is looked at when they do it.
+        core.state.connection.pragma("defer_foreign_keys = OFF")
+      })
+      if (state.isCopyNeeded) {
+        return yield* new PostgresUnavailable({ reason: "lost", detail: "the file must be copied anew" })
+      }
+      state.stats.pulled += pulled.operations.length
+    })
+
+  const enterPrimary = Effect.gen(function*() {
+    const head = yield* primary.begin
+    state.epoch = head.epoch
+    yield* pullInto(head)
+  }).pipe(
+    Effect.tapError((error) =>
+      Effect.sync(() => {
+        if (error._tag !== "StoreUnavailable") failure = error
+      })
+    ),
+    Effect.mapError((error) => error._tag === "StoreUnavailable" ? error : asStoreError(error))
+  )
+
+  const enterAlone = Effect.suspend((): Effect.Effect<void, StoreUnavailable> =>
+    limits.fallback === "forbidden"
+      ? Effect.fail(
+        new StoreUnavailable({
+          reason: "lost",
+          detail: `Postgres is away and the ${agent} agent may not work without it: ${lastError()}`
+        })
+      )
+      : file(() => {
+        marks = shadow.marks()
+      })
+  )
+
+  const commitPrimary = Effect.suspend((): Effect.Effect<void, StoreUnavailable | CommitUnknown> => {
+    const { changes, messages, operations } = core.state.log
+    if (operations.length === 0) return primary.rollback
+    const committed = primary.commit({
+      operations,
+      messages: messages.map((envelope) => ({ envelope, publishedAt: null })),
+      changes: logged(changes)
+    }).pipe(
+      Effect.tapError((error) =>
+        Effect.sync(() => {
+          failure = error
+          if (error._tag === "CommitUnknown") state.stats.unknownCommits++
+        })
+      ),
+      Effect.mapError((error) => error._tag === "CommitUnknown" ? error : asStoreError(error))
+    )
+    return Effect.flatMap(committed, (head) =>
+      Effect.mapError(
+        file(() => shadow.follow(head, state.replicas())),
+        // The primary has committed, whatever becomes of the file.
+        (cause): CommitUnknown => ({ _tag: "CommitUnknown", cause })
+      ))
+  })
+
+  const commitAlone = file(() => {
+    const { changes, ends, operations } = core.state.log
+    let from = { changes: 0, messages: 0 }
+    operations.forEach((operation, index) => {
+      const to = ends[index] ?? from
+      shadow.appendBacklog({
+        operationId: operation.id,
+        acceptedAt: operation.receivedAt,
+        firstChange: marks.change + from.changes + 1,
+        lastChange: marks.change + to.changes,
+        firstMessage: marks.message + from.messages + 1,
+        lastMessage: marks.message + to.messages
+      })
+      from = to
+    })
+    added = { operations: operations.length, changes: logged(changes) }
+  })
+
+  /** The backlog has grown by what was just committed alone. */
+  const grow = (operations: number, changes: ReadonlyArray<LoggedChange>) => {
+    const byOperation = new Map<string, Array<LoggedChange>>()
+    for (const change of changes) {
+      const own = byOperation.get(change.operationId) ?? []
+      own.push(change)
+      byOperation.set(change.operationId, own)
+    }
+    for (const own of byOperation.values()) taken.take(own)
+    state.pending += operations
+    if (operations > 0) state.oldestPendingAt ??= now()
+  }
+
+  const bound: Bound["atStart"] = (table, row) => {
+    const image = taken.atStart(rowName(table.name, keyOf(table, row)))
+    // The kernel recorded it as a row of this table.
+    return image === undefined ? row : image === null ? undefined : image as typeof row
+  }
+
+  return {
+    enter: Effect.suspend(() => {
+      if (plan !== undefined) return Effect.void
+      plan = state.mode
+      return plan === "primary" ? enterPrimary : enterAlone
+    }),
+    isAlone: () => plan !== "primary",
+    refusal: ({ id, writeClass }) => {
+      const isRefused = writeClass === "provisional" || writeClass === "refused" || !limits.isDurable ||
+        isFull(state, limits, now())
+      return plan === "alone" && isRefused ? new WriteRefused({ operationId: id, writeClass }) : undefined
+    },
+    bound: () => plan === "alone" ? { share: (1 - GUARD) / state.replicas(), atStart: bound } : undefined,
+    commit: Effect.suspend(() => plan === undefined ? Effect.void : plan === "primary" ? commitPrimary : commitAlone),
+    rollback: Effect.suspend(() => plan === "primary" ? primary.rollback : Effect.void),
+    committed: () => {
+      if (plan === "primary") attempts = 0
+      if (added !== undefined) grow(added.operations, added.changes)
+      plan = undefined
+      added = undefined
+    },
+    again: () => {
+      const was = plan
+      const met = failure
+      plan = undefined
+      failure = undefined
+      added = undefined
+      if (was !== "primary") return false
+      if (met === undefined) {
+        // The file cannot be written: without it nothing can be done here, whatever Postgres says.
+        lose("the shadow cannot be written")
+        return false
+      }
+      attempts++
+      const isWithin = attempts < (met._tag === "PostgresContended" ? ATTEMPTS_BEHIND_LOCK : ATTEMPTS)
+      if (state.mode === "primary" && mayPass(met) && isWithin && isServerUp()) return true
+      attempts = 0
+      if (met._tag === "PostgresContended") return false
+      if (!mayPass(met)) state.isCopyNeeded = true
+      // Its watch may have noticed first, and may be on the way back already.
+      if (state.mode === "primary") lose(describe(met))
+      return limits.fallback === "allowed"
+    }
+  }
+}
