@@ -50,11 +50,7 @@ describe("configuration", () => {
         maxInFlight: 512,
         logLevel: LogLevel.Info
       })
-      assert.deepStrictEqual([config.postgres, config.kafka, config.redis], [
-        Option.none(),
-        Option.none(),
-        Option.none()
-      ])
+      assert.isTrue([config.postgres, config.kafka, config.redis].every((server) => Option.isNone(server)))
       assert.isTrue(Option.isNone(config.rateLimit))
       assert.deepStrictEqual(config.backlog, { maxOperations: 100_000, maxAge: Duration.hours(24) })
       assert.strictEqual(AgentConfig.fallbackOf(config, "payment"), "allowed")
