@@ -117,6 +117,7 @@ export const make = (options: {
   readonly env: Readonly<Record<string, string>>
 }): Effect.Effect<Fleet, never, Scope.Scope> =>
   Effect.gen(function*() {
+    yield* HoldfastProcess.prepared
     const ports = yield* Effect.forEach(options.agents, () => HoldfastProcess.freePort)
     const urls = Object.fromEntries(
       options.agents.map((agent, index) => [variableOf(agent), `http://127.0.0.1:${ports[index]}`])

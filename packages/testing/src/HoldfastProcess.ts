@@ -43,6 +43,21 @@ export class ProcessFailed extends Data.TaggedError("ProcessFailed")<{ readonly 
   }
 }
 
+let bundled: Promise<unknown> | undefined
+
+/**
+ * Makes what the processes run, if a source is newer: a start that is timed must not be one that makes it first.
+ *
+ * @category constructors
+ */
+export const prepared: Effect.Effect<void> = Effect.asVoid(
+  Effect.promise(() =>
+    bundled ??= (import(new URL("../../../scripts/bundle.mjs", import.meta.url).href) as Promise<
+      { readonly bundle: () => Promise<string> }
+    >).then(({ bundle }) => bundle())
+  )
+)
+
 /** A port on which nobody listens now. */
 export const freePort: Effect.Effect<number> = Effect.promise(async () => {
   const server = createServer()
