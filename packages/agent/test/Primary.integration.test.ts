@@ -1,6 +1,7 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Migration from "@holdfast/database/Migration"
 import * as PostgresConnection from "@holdfast/database/PostgresConnection"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
@@ -9,6 +10,7 @@ import { Effect, Exit, Redacted, Schema, Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import type { Agent } from "../src/Agent.ts"
 import * as AgentConfig from "../src/AgentConfig.ts"
 import { giftCardsIn } from "./GiftCards.ts"
 import { type Reply, serve, type Serving } from "./Serving.ts"
@@ -21,7 +23,7 @@ const folder = Effect.acquireRelease(
 )
 
 /** A process of the gift cards on Postgres, ready or not. */
-const start = (url: string, variables: Readonly<Record<string, string>> = {}) =>
+const start = (url: string, variables: Readonly<Record<string, string>> = {}, agent: Agent = giftCards) =>
   Effect.gen(function*() {
     const loaded = yield* AgentConfig.load({
       DATABASE_URL: url,
@@ -29,7 +31,7 @@ const start = (url: string, variables: Readonly<Record<string, string>> = {}) =>
       HOLDFAST_PORT: "0",
       ...variables
     })
-    return yield* serve([giftCards], loaded)
+    return yield* serve([agent], loaded)
   })
 
 const until = (get: Serving["get"], path: string, holds: (reply: Reply) => boolean) => {
@@ -351,6 +353,39 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         yield* until(get, `/giftcard/cards/${card}`, ({ json }) => json["note"] === "changed behind its back")
       }),
     30_000
+  )
+
+  it.scopedLive(
+    "a process with an empty folder, begun while Postgres stands still, finds back to what is there",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* database
+        // What a migration puts in is nobody's work.
+        const seeded = {
+          ...giftCards,
+          migrations: [
+            ...giftCards.migrations,
+            Migration.make("0002_first_card", [
+              "insert into card (id, amount, note, state, expires_at, version) values ('first', 1, '', 'active', 9000000000000, 1)"
+            ])
+          ]
+        }
+        const first = yield* start(url, {}, seeded)
+        yield* until(first.get, "/health/ready", ({ status }) => status === 200)
+        const card = idOf(yield* first.post("/giftcard/cards", { amount: 5 }, key("a card")))
+        yield* first.stop
+        yield* server.stall
+        yield* Effect.addFinalizer(() => Effect.ignore(server.resume))
+        const second = yield* start(url, {}, seeded)
+        yield* until(second.get, "/health/ready", ({ status }) => status === 200)
+        assert.strictEqual((yield* second.post("/giftcard/cards", { amount: 6 }, key("alone"))).status, 201)
+        yield* server.resume
+        yield* until(second.get, "/health", isAtLevel(0))
+        assert.strictEqual((yield* second.get(`/giftcard/cards/${card}`)).status, 200)
+        const { json } = yield* second.get("/giftcard/cards")
+        assert.deepStrictEqual(rowsOf(json["items"]).map(({ amount }) => amount).sort(), [1, 5, 6])
+      }),
+    40_000
   )
 
   it.scopedLive(

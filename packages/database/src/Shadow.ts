@@ -91,7 +91,7 @@ export interface Shadow {
   readonly oldestPending: () => number | undefined
   readonly settle: (ns: ReadonlyArray<number>, status: "merged" | "withheld", at: number) => void
   readonly count: (table: Table) => number
-  /** Whether there is nothing in it yet. */
+  /** Whether nothing has been done in it yet; rows that its migrations made are nobody's work. */
   readonly isEmpty: () => boolean
   /** The ids of the operations before this number whose records are to be kept, the newest first. */
   readonly operationsBefore: (
@@ -355,8 +355,7 @@ export const make = (
       for (const n of ns) run("update backlog set status = ?, merged_at = ? where n = ?", status, at, n)
     },
     isEmpty: () =>
-      value("select count(*) from operation") === 0 &&
-      [...tables.values()].every((table) => value(`select count(*) from "${table.name}"`) === 0),
+      ["operation", "change", "outbox", "cursor"].every((table) => value(`select count(*) from ${table}`) === 0),
     operationsBefore: (n, now, limit) =>
       rows("select n, id from operation where n < ? and expires_at > ? order by n desc limit ?", n, now, limit).map((
         row
