@@ -114,7 +114,8 @@ export interface Detail {
   readonly millis: number
   readonly level: number
   readonly notes: ReadonlyArray<string>
-  readonly checks: Readonly<Record<string, ReadonlyArray<{ readonly status: string; readonly output?: string }>>>
+  /** Of the process's one agent, by name. */
+  readonly dependencies: Readonly<Record<string, { readonly status: string; readonly lastError?: string }>>
 }
 
 export const detail = (member: HoldfastFleet.Member, within = 1_000): Effect.Effect<Detail | undefined> =>
@@ -124,14 +125,14 @@ export const detail = (member: HoldfastFleet.Member, within = 1_000): Effect.Eff
     const body = probed.body as {
       readonly degradationLevel: number
       readonly notes: Detail["notes"]
-      readonly checks: Detail["checks"]
+      readonly agents: ReadonlyArray<Pick<Detail, "dependencies">>
     }
     return {
       status: probed.status,
       millis: probed.millis,
       level: body.degradationLevel,
       notes: body.notes,
-      checks: body.checks
+      dependencies: body.agents[0]?.dependencies ?? {}
     }
   })
 
