@@ -50,7 +50,8 @@ describe("configuration", () => {
         maxInFlight: 512,
         logLevel: LogLevel.Info
       })
-      assert.isTrue([config.postgres, config.kafka, config.redis].every((server) => Option.isNone(server)))
+      const servers: ReadonlyArray<Option.Option<unknown>> = [config.postgres, config.kafka, config.redis]
+      assert.isTrue(servers.every(Option.isNone))
       assert.isTrue(Option.isNone(config.rateLimit))
       assert.deepStrictEqual(config.backlog, { maxOperations: 100_000, maxAge: Duration.hours(24) })
       assert.strictEqual(AgentConfig.fallbackOf(config, "payment"), "allowed")
