@@ -85,7 +85,7 @@ describe("messages between agents", () => {
       const warned = yield* Effect.repeat(serving.get("/giftcard/health/detailed"), {
         until: (reply) => reply.json["status"] === "warn"
       })
-      assert.include(warned.text, "1 dead letters wait for a decision")
+      assert.include(warned.text, "1 dead letter waits for a decision")
       assert.include((yield* serving.get("/metrics")).text, "holdfast_dlq_depth{agent=\"giftcard\",status=\"open\"} 1")
 
       const replayed = yield* serving.post(`${path}/replay`, {})
