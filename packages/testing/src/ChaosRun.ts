@@ -93,3 +93,10 @@ export const make = (scenario: string): Effect.Effect<ChaosRun, never, Scope.Sco
         if (file !== undefined) appendFileSync(file, `${line}\n`)
       })
   ).pipe(Effect.map(({ run }) => run))
+
+/**
+ * How long a test may take, in milliseconds, in the form that is run.
+ *
+ * @category configuration
+ */
+export const timeout = (short: number, long: number): number => process.env[LONG] === "1" ? long : short

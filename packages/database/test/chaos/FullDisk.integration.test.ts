@@ -9,7 +9,7 @@ import * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
 import * as Workload from "@holdfast/testing/Workload"
-import { Effect, Exit, Fiber, Logger, LogLevel, Scope } from "effect"
+import { Effect, Exit, Fiber, Logger, LogLevel, Schedule, Scope } from "effect"
 import { spawnSync } from "node:child_process"
 import { closeSync, openSync, rmSync, statfsSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
@@ -29,7 +29,9 @@ interface Room {
 
 /** SQLite itself allows the file no more pages. */
 const pages = (directory: string): Room => {
-  const limit = (bank: Replica, pragma: string) => Effect.asVoid(bank.housekeep("pages", Transaction.query(pragma)))
+  // Beside an operation that finds no room the whole transaction fails.
+  const limit = (bank: Replica, pragma: string) =>
+    Effect.asVoid(Effect.retry(bank.housekeep("pages", Transaction.query(pragma)), Schedule.spaced("5 millis")))
   return {
     name: "no more pages",
     directory,

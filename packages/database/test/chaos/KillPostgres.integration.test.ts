@@ -125,6 +125,6 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("kill -9 of
           "came back with something merged"
         )
       }).pipe(quiet),
-    { timeout: 30 * 60_000 }
+    { timeout: ChaosRun.timeout(4 * 60_000, 60 * 60_000) }
   )
 })

@@ -222,6 +222,6 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("kill -9 of
         // Nobody was told what became of these: they are there as a whole or not at all, once.
         yield* run.reached(...points.map(({ name }) => name))
       }).pipe(quiet),
-    { timeout: 30 * 60_000 }
+    { timeout: ChaosRun.timeout(4 * 60_000, 60 * 60_000) }
   )
 })

@@ -116,7 +116,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("the answer
         assert.isAbove(bank.primary.stats.unknownCommits, 0)
         yield* run.reached(...variants)
       }).pipe(quiet),
-    { timeout: 20 * 60_000 }
+    { timeout: ChaosRun.timeout(4 * 60_000, 30 * 60_000) }
   )
 
   it.scopedLive(
@@ -144,6 +144,6 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("the answer
         yield* settle
         assert.isAbove(bank.primary.stats.unknownCommits, 0)
       }).pipe(quiet),
-    { timeout: 20 * 60_000 }
+    { timeout: ChaosRun.timeout(4 * 60_000, 30 * 60_000) }
   )
 })

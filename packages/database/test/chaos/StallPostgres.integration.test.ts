@@ -144,6 +144,6 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("SIGSTOP of
           "merged what the stall had made"
         )
       }).pipe(quiet),
-    { timeout: 15 * 60_000 }
+    { timeout: ChaosRun.timeout(4 * 60_000, 30 * 60_000) }
   )
 })

@@ -4,11 +4,12 @@ import type { ExecuteError, WriteError } from "@holdfast/database/StoreError"
 import * as Checker from "@holdfast/testing/Checker"
 import type { Choices } from "@holdfast/testing/Choices"
 import type * as History from "@holdfast/testing/History"
+import type * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as StoreSides from "@holdfast/testing/StoreSides"
 import type * as Workload from "@holdfast/testing/Workload"
 import { Effect, Redacted } from "effect"
 import { Accounts, deposit, Entries, open as openAccount, operation, Refused } from "../Bank.ts"
-import { ask } from "../Outage.ts"
+import { ask, folder, open, type Replica, untilMode } from "../Outage.ts"
 
 /** Accounts of the bank under load; each begins with so much. */
 export const accounts = ["a", "b", "c", "d", "e"] as const
@@ -115,3 +116,35 @@ export const broken = (url: string, history: History.History, more: ReadonlyArra
 /** Every difference between the file and Postgres. */
 export const differences = (bank: DatabaseShape, url: string) =>
   StoreSides.differences(bank, { url: Redacted.make(url) }, [Accounts, Entries])
+
+/** The file has caught up with Postgres, and has what Postgres has. */
+export const areEqual = (bank: Replica, url: string) =>
+  Effect.gen(function*() {
+    yield* untilMode(bank, "primary")
+    yield* bank.fresh
+    yield* Checker.kept(yield* differences(bank, url))
+  })
+
+/** A new account with so many deposits of 1. */
+export const fill = (bank: Pick<DatabaseShape, "execute">, name: string, deposits: number) =>
+  Effect.gen(function*() {
+    yield* bank.execute(operation(openAccount(name, 0), { id: `open-${name}` }))
+    yield* Effect.forEach(
+      Array.from({ length: deposits }, (_, n) => n),
+      (n) => bank.execute(operation(deposit(name, 1), { id: `${name}-${n}` })),
+      { concurrency: 64, discard: true }
+    )
+  })
+
+/** A database that another process has filled. */
+export const filled = (server: PostgresServer.PostgresServer, name: string, deposits: number) =>
+  Effect.scoped(Effect.gen(function*() {
+    const url = yield* server.createDatabase("bank")
+    const bank = yield* open({ url, directory: yield* folder, instance: "filling" })
+    yield* untilMode(bank, "primary")
+    yield* fill(bank, name, deposits)
+    return url
+  }))
+
+/** Rows of a page of whatever is done page by page, and some more. */
+export const MANY = 2_100

@@ -169,7 +169,7 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
         }
         yield* run.reached("both have sold the same", "versioned conflicts", "operations that wait behind one")
       }).pipe(quiet),
-    { timeout: 10 * 60_000 }
+    { timeout: ChaosRun.timeout(4 * 60_000, 10 * 60_000) }
   )
 
   it.scopedLive("one comes back while the other goes on alone, and then the other", () =>
