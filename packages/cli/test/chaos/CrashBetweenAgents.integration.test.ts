@@ -1,15 +1,15 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
 import { assert, describe, it } from "@effect/vitest"
-import * as PostgresReader from "@holdfast/database/PostgresReader"
 import * as ChaosRun from "@holdfast/testing/ChaosRun"
 import * as HoldfastFleet from "@holdfast/testing/HoldfastFleet"
 import type { Action, Hook } from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Fiber, Redacted, Schema } from "effect"
+import { Effect, Fiber, Schema } from "effect"
 import { ApiClient } from "../../src/ApiClient.ts"
 import { importBody } from "../Shop.ts"
 import * as KafkaLog from "./KafkaLog.ts"
+import * as Outboxes from "./Outboxes.ts"
 import * as Stage from "./Stage.ts"
 
 const isMissing = (["postgres", "kafka"] as const).map((server) => TestServers.isMissing(server, { faults: true }))
@@ -121,34 +121,13 @@ const moments: ReadonlyArray<Moment> = [
   }
 ]
 
-const Said = Schema.Array(Schema.Struct({
-  event_id: Schema.String,
-  topic: Schema.String,
-  key: Schema.String,
-  type: Schema.String,
-  published_at: Schema.NullOr(Schema.Number)
-}))
-const Ids = Schema.Array(Schema.Struct({ id: Schema.String }))
-
-/** What an agent has said, in order, and which messages it has records of. */
-const storeOf = (databaseUrl: string, agent: string) =>
-  Effect.scoped(Effect.gen(function*() {
-    const reader = yield* PostgresReader.reader({ url: Redacted.make(databaseUrl) }, agent)
-    const said = yield* reader.query("select event_id, topic, key, type, published_at from outbox order by seq")
-    const heard = yield* reader.query("select id from operation where id like ?", [`msg:${agent}:%`])
-    return {
-      said: yield* Schema.decodeUnknown(Said)(said),
-      heard: new Set((yield* Schema.decodeUnknown(Ids)(heard)).map(({ id }) => id.split(":").at(-1) ?? ""))
-    }
-  }))
-
 /** What of the inventory's commands and events is where. */
 const look = (stage: Stage.Stage) =>
   Effect.gen(function*() {
     const brokers = stage.kafka.brokers
     const log = yield* KafkaLog.read(brokers, [COMMANDS, EVENTS])
-    const order = yield* storeOf(stage.databaseUrl, "order")
-    const inventory = yield* storeOf(stage.databaseUrl, "inventory")
+    const order = yield* Outboxes.of(stage.databaseUrl, "order")
+    const inventory = yield* Outboxes.of(stage.databaseUrl, "inventory")
     const passage = (topic: string, from: typeof order, to: typeof order, lag: number): Passage => {
       const inLog = new Set(log.filter((record) => record.topic === topic).map(({ id }) => id))
       const said = from.said.filter((message) => message.topic === topic)
@@ -198,7 +177,7 @@ const crash = (stage: Stage.Stage, moment: Moment, orders: ReadonlyArray<string>
     yield* HoldfastFleet.until(moment.name, Effect.sync(() => hits > 0 ? true : undefined), 60_000)
     if (moment.action === "cutAtAnswer") {
       const topic = moment.victim === "order" ? COMMANDS : EVENTS
-      const store = Effect.map(storeOf(stage.databaseUrl, moment.victim), ({ said }) =>
+      const store = Effect.map(Outboxes.of(stage.databaseUrl, moment.victim), ({ said }) =>
         said.filter((message) =>
           message.topic === topic && message.published_at === null
         ).map((one) => one.event_id))
@@ -265,7 +244,7 @@ describe.skipIf(isMissing)("kill -9 of either of two agents that speak with each
           ])
         }).pipe(Effect.provide(Stage.client(stage)))
 
-        const stores = yield* Effect.forEach(["order", "inventory"], (agent) => storeOf(stage.databaseUrl, agent))
+        const stores = yield* Effect.forEach(["order", "inventory"], (agent) => Outboxes.of(stage.databaseUrl, agent))
         const said = stores.flatMap((store) => store.said)
         const log = yield* KafkaLog.read(stage.kafka.brokers, [...new Set(said.map(({ topic }) => topic))])
         const stored = new Set(said.map(({ event_id }) => event_id))

@@ -45,6 +45,24 @@ export const lag = (brokers: ReadonlyArray<string>, group: string, topic: string
     }, 0)
   }))
 
+/** Where the group goes on in each partition of the topic. */
+const places = (brokers: ReadonlyArray<string>, group: string, topic: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const admin = yield* adminOf(brokers)
+    const [settled] = yield* Effect.promise(() => admin.fetchOffsets({ groupId: group, topics: [topic] }))
+    return new Map(
+      (settled?.partitions ?? []).map(({ offset, partition }) => [partition, Math.max(0, Number(offset))] as const)
+    )
+  }))
+
+/** The ids of the messages that the group would be given again, or for the first time. */
+export const unsettled = (brokers: ReadonlyArray<string>, group: string, topic: string) =>
+  Effect.gen(function*() {
+    const from = yield* places(brokers, group, topic)
+    const log = yield* read(brokers, [topic])
+    return log.filter(({ offset, partition }) => offset >= (from.get(partition) ?? 0)).map(({ id }) => id)
+  })
+
 /** Every message of the topics, each partition in order. */
 export const read = (
   brokers: ReadonlyArray<string>,
