@@ -51,6 +51,8 @@ export type Table<F extends Tagged> = {
  * @category models
  */
 export interface Classifier<in F extends Tagged> {
+  /** Every tag of `F`. */
+  readonly tags: ReadonlyArray<string>
   readonly severity: (failure: F) => Severity
   readonly recovery: (failure: F) => Recovery
 }
@@ -68,7 +70,11 @@ export const classifier = <F extends Tagged>(table: Table<F>): Classifier<F> => 
     const entry = entries[failure._tag] ?? unknownTag
     return typeof entry === "function" ? entry(failure) : entry
   }
-  return { severity: (failure) => of(failure).severity, recovery: (failure) => of(failure).recovery }
+  return {
+    tags: Object.keys(entries),
+    severity: (failure) => of(failure).severity,
+    recovery: (failure) => of(failure).recovery
+  }
 }
 
 // Only an untyped caller gets here; a failure that nobody knows is a bug and must not be retried.
