@@ -9,11 +9,13 @@ import type {
 import * as Events from "@holdfast/contracts/InventoryEvents"
 import * as Problem from "@holdfast/contracts/Problem"
 import { VariantChanged } from "@holdfast/contracts/ProductEvents"
+import { ConflictDetected } from "@holdfast/contracts/SystemEvents"
 import type { WriteError } from "@holdfast/database/StoreError"
 import * as Transaction from "@holdfast/database/Transaction"
 import { Unprocessable } from "@holdfast/messaging/DeliveryError"
 import * as Subscription from "@holdfast/messaging/Subscription"
 import * as Effect from "effect/Effect"
+import * as Oversell from "./Oversell.ts"
 import * as Reservations from "./Reservations.ts"
 import * as Stock from "./Stock.ts"
 
@@ -71,5 +73,6 @@ export const subscriptions = [
   Subscription.on(
     VariantChanged,
     ({ flags: { backorder }, sku }) => Stock.limitBackorders(sku, backorder.allowed ? backorder.limit : 0)
-  )
+  ),
+  Subscription.on(ConflictDetected, Oversell.detect)
 ]

@@ -6,7 +6,9 @@ import * as Commands from "@holdfast/contracts/InventoryCommands"
 import * as Events from "@holdfast/contracts/InventoryEvents"
 import type * as Message from "@holdfast/contracts/Message"
 import { VariantChanged } from "@holdfast/contracts/ProductEvents"
+import { ConflictDetected } from "@holdfast/contracts/SystemEvents"
 import { Database } from "@holdfast/database/Database"
+import { Withheld } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as SchemaAgreement from "@holdfast/testing/SchemaAgreement"
 import { Effect, Either, TestClock } from "effect"
@@ -431,6 +433,54 @@ describe("goods", () => {
       assert.deepInclude(yield* level("A"), { available: -2, backorderLimit: 2 })
       assert.deepStrictEqual(yield* inventory.said(Events.OversellDetected), [
         { sku: "A", locationId: "main", available: -2, orderIds: [orderId(1)] }
+      ])
+    })
+  )
+
+  test(
+    "an operation of an outage that would promise more than there is raises oversell_detected; another conflict does not",
+    Effect.gen(function*() {
+      yield* receive("A", 5)
+      yield* inventory.call("reserve", { payload: wish(1, [["A", 4]]) })
+      const key = JSON.stringify({ sku: "A", locationId: "main" })
+      /** What the merge has kept of a reservation of so many that was made alone, when 4 were free. */
+      const withhold = (operationId: string, qty: number) => {
+        const row = { sku: "A", locationId: "main", onHand: 5, reserved: 1, onHold: 0, damaged: 0 }
+        const changes = [
+          {
+            operationId,
+            table: "reservation",
+            key: "{}",
+            before: null,
+            after: { id: reservationId(2), orderId: orderId(2) }
+          },
+          { operationId, table: "stock_level", key, before: row, after: { ...row, reserved: 1 + qty } }
+        ]
+        return inventory.run(Transaction.insert(Withheld, {
+          operationId,
+          command: "inventory.reserve",
+          changes,
+          behind: null,
+          at: 0,
+          status: "open",
+          settledBy: null
+        }))
+      }
+      const conflict = { agent: "inventory", conflictId: "cnf", table: "stock_level", rowKey: key, policy: "delta" }
+      yield* withhold("fits", 1)
+      yield* inventory.hear(ConflictDetected, { ...conflict, operationId: "fits", reason: "constraint" })
+      yield* withhold("too many", 3)
+      yield* inventory.hear(ConflictDetected, { ...conflict, operationId: "too many", reason: "row_changed" })
+      yield* inventory.hear(ConflictDetected, {
+        ...conflict,
+        agent: "other",
+        operationId: "too many",
+        reason: "constraint"
+      })
+      assert.deepStrictEqual(yield* inventory.said(Events.OversellDetected), [])
+      yield* inventory.hear(ConflictDetected, { ...conflict, operationId: "too many", reason: "constraint" })
+      assert.deepStrictEqual(yield* inventory.said(Events.OversellDetected), [
+        { sku: "A", locationId: "main", available: -2, orderIds: [orderId(2), orderId(1)] }
       ])
     })
   )
