@@ -21,10 +21,15 @@ export interface Answer {
   readonly body: any
 }
 
-/** All agents in this process on a free port, as `npm start` runs them, spoken to over HTTP. */
-export const open = (dataDir: string) =>
+/** All agents in this process on a free port, as `npm start` runs them, spoken to over HTTP; `variables` as set for it. */
+export const open = (dataDir: string, variables: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function*() {
-    const config = yield* AgentConfig.load({ HOLDFAST_DATA_DIR: dataDir, HOLDFAST_PORT: "0", LOG_LEVEL: "warning" })
+    const config = yield* AgentConfig.load({
+      HOLDFAST_DATA_DIR: dataDir,
+      HOLDFAST_PORT: "0",
+      LOG_LEVEL: "warning",
+      ...variables
+    })
     let port = 0
     const holdfast = yield* Holdfast.serve({
       agents: agents({ ...config, port: () => port }),

@@ -216,9 +216,9 @@ export const unfinished = (
     agent,
     id: operation.operation_id,
     detail: operation.behind === null
-      ? `${operation.command} of an outage could not be merged (${operation.reason ?? "conflict"}): decide whether ` +
-        "the outage or Postgres keeps its rows"
-      : `${operation.command} of an outage waits for ${operation.behind} to be decided`
+      ? `${operation.command} of an outage could not be merged (${operation.reason ?? "conflict"}): decide it with ` +
+        `holdfast conflicts settle ${agent} ${operation.operation_id} --keep outage (or primary)`
+      : `${operation.command} of an outage waits until ${operation.behind} is decided`
   }))
 ]
 
