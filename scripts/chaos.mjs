@@ -3,16 +3,19 @@
 //   npm run chaos                         all of them, in their short form, with a new seed
 //   npm run chaos -- kill stall --long    those whose name contains "kill" or "stall", for minutes
 //   npm run chaos -- --seed 7             with the choices of seed 7
+//   npm run chaos -- replay --long --folder invoices    days of the retailer, one CSV file each, instead of made-up ones
 import { spawn } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { constants } from "node:os"
+import { resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { bundle } from "./bundle.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
 const usage = (problem) => {
-  console.error(`chaos: ${problem}\nusage: npm run chaos -- [names …] [--seed N] [--long]`)
+  console.error(`chaos: ${problem}\nusage: npm run chaos -- [names …] [--seed N] [--long] [--folder FOLDER]`)
   process.exit(2)
 }
 
@@ -20,7 +23,7 @@ const options = () => {
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { seed: { type: "string" }, long: { type: "boolean", default: false } }
+      options: { seed: { type: "string" }, long: { type: "boolean", default: false }, folder: { type: "string" } }
     })
   } catch (error) {
     return usage(error.message.split(". ")[0])
@@ -71,7 +74,8 @@ const run = async (args, env) => {
 }
 
 console.log(`seed ${seed}, ${values.long ? "long" : "short"} form: ${chosen.map(({ name }) => name).join(", ")}\n`)
-if (await run(["scripts/ensure-servers.mjs", "postgres"], {}) !== 0) process.exit(1)
+await bundle()
+if (await run(["scripts/ensure-servers.mjs"], {}) !== 0) process.exit(1)
 const code = await run(
   ["node_modules/vitest/vitest.mjs", "run", "--project", "integration", ...chosen.map(({ file }) => file)],
   {
@@ -79,7 +83,8 @@ const code = await run(
     HOLDFAST_SERVERS_ENSURED: "1",
     HOLDFAST_CHAOS_SEED: seed,
     HOLDFAST_CHAOS_REPORT: report,
-    ...values.long ? { HOLDFAST_CHAOS_LONG: "1" } : {}
+    ...values.long ? { HOLDFAST_CHAOS_LONG: "1" } : {},
+    ...values.folder === undefined ? {} : { HOLDFAST_CHAOS_FOLDER: resolve(values.folder) }
   }
 )
 
