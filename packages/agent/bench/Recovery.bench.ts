@@ -1,4 +1,6 @@
 /** How soon an agent notices that Postgres is lost, and how soon it is back with it. */
+// A bench fails whatever the failure is: its type may stay open.
+// @effect-diagnostics anyUnknownInErrorContext:off
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import { CommandPolicy } from "@holdfast/contracts/CommandPolicy"

@@ -1,4 +1,6 @@
 /** What the store does per second while Postgres is away, beside what it does while Postgres is there. */
+// The rounds that compare ours with the peers are promises, and each run of ours in them is a program of its own.
+// @effect-diagnostics runEffectInsideEffect:off
 import type { Bench, Options, Row } from "@holdfast/resilience/bench/Bench"
 import { compare, interleave, storeFolder } from "@holdfast/resilience/bench/Bench"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"

@@ -1,4 +1,6 @@
 /** Durable operations per second on Postgres: the store with its shadow beside a pool by hand and a queue of jobs. */
+// The rounds that compare ours with the peers are promises, and each run of ours in them is a program of its own.
+// @effect-diagnostics runEffectInsideEffect:off
 import type { Aim, Bench, Options, Row } from "@holdfast/resilience/bench/Bench"
 import { compare, interleave, storeFolder } from "@holdfast/resilience/bench/Bench"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"

@@ -1,6 +1,7 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Deadline from "@holdfast/resilience/Deadline"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -30,7 +31,7 @@ const lockOf = (schema: string): string =>
 const withSql = <A>(
   config: PostgresConfig,
   schema: string,
-  use: Effect.Effect<A, unknown, SqlClient.SqlClient>
+  use: Effect.Effect<A, SqlError | Migrator.MigrationError, SqlClient.SqlClient>
 ): Effect.Effect<A, PostgresError> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {

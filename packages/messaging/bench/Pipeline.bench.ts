@@ -1,4 +1,6 @@
 /** Events from one store to an effect in another, all on Postgres: the embedded bus beside queues of jobs. */
+// The rounds that compare ours with the peers are promises, and each run of ours in them is a program of its own.
+// @effect-diagnostics runEffectInsideEffect:off
 import * as Message from "@holdfast/contracts/Message"
 import * as Orders from "@holdfast/database/bench/Orders"
 import { Database } from "@holdfast/database/Database"
