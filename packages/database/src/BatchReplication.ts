@@ -54,7 +54,7 @@ const keyOf = (table: Table, row: Readonly<Record<string, unknown>>): string =>
   JSON.stringify(Object.fromEntries(table.key.map((field) => [field, row[field]])))
 
 const logged = (changes: ReadonlyArray<RowChange>): ReadonlyArray<LoggedChange> =>
-  changes.map(({ table, ...change }) => ({ ...change, table: table.name }))
+  changes.map(({ after, before, key, operationId, table }) => ({ operationId, table: table.name, key, before, after }))
 
 const file = <A>(run: () => A): Effect.Effect<A, StoreUnavailable> =>
   Effect.suspend(() => SqliteReader.attemptRead("shadow", run))
@@ -93,8 +93,6 @@ export const make = (options: {
   /** What the open transaction has met in the primary. */
   let failure: PostgresError | CommitUnknown | undefined
   let attempts = 0
-  /** The last numbers of the file's own tables when the open transaction entered. */
-  let marks = { change: 0, message: 0 }
   /** What the open transaction has put into the backlog. */
   let added: { readonly operations: number; readonly changes: ReadonlyArray<LoggedChange> } | undefined
 
@@ -147,9 +145,7 @@ export const make = (options: {
           detail: `Postgres is away and the ${agent} agent may not work without it: ${lastError()}`
         })
       )
-      : file(() => {
-        marks = shadow.marks()
-      })
+      : Effect.void
   )
 
   const commitPrimary = Effect.suspend((): Effect.Effect<void, StoreUnavailable | CommitUnknown> => {
@@ -157,7 +153,7 @@ export const make = (options: {
     if (operations.length === 0) return primary.rollback
     const committed = primary.commit({
       operations,
-      messages: messages.map((envelope) => ({ envelope, publishedAt: null })),
+      messages: messages.map(({ envelope }) => ({ envelope, publishedAt: null })),
       changes: logged(changes)
     }).pipe(
       Effect.tapError((error) =>
@@ -177,17 +173,19 @@ export const make = (options: {
   })
 
   const commitAlone = file(() => {
-    const { changes, ends, operations } = core.state.log
+    const { changes, ends, messages, operations } = core.state.log
     let from = { changes: 0, messages: 0 }
     operations.forEach((operation, index) => {
       const to = ends[index] ?? from
+      const changed = changes.slice(from.changes, to.changes)
+      const told = messages.slice(from.messages, to.messages)
       shadow.appendBacklog({
         operationId: operation.id,
         acceptedAt: operation.receivedAt,
-        firstChange: marks.change + from.changes + 1,
-        lastChange: marks.change + to.changes,
-        firstMessage: marks.message + from.messages + 1,
-        lastMessage: marks.message + to.messages
+        firstChange: changed[0]?.n ?? 1,
+        lastChange: changed.at(-1)?.n ?? 0,
+        firstMessage: told[0]?.seq ?? core.state.lastSeq + 1,
+        lastMessage: told.at(-1)?.seq ?? core.state.lastSeq
       })
       from = to
     })
@@ -251,7 +249,8 @@ export const make = (options: {
       if (state.mode === "primary" && mayPass(met) && isWithin && isServerUp()) return true
       attempts = 0
       if (met._tag === "PostgresContended") return false
-      if (!mayPass(met)) state.isCopyNeeded = true
+      // What the file has taken and the primary refuses may show that they differ; a value that is none there does not.
+      if (met._tag === "PostgresConstraint") state.isCopyNeeded = true
       // Its watch may have noticed first, and may be on the way back already.
       if (state.mode === "primary") lose(describe(met))
       return limits.fallback === "allowed"

@@ -55,6 +55,7 @@ export const make = (options: {
     const missing = standing === undefined || isUnmet ? "none" : yield* Failback.gap(sides, standing, head)
     yield* primary.rollback
     // A store of its own; or the shadow of one that is gone, with all that there is left of it.
+    if (missing === "another") followers.forget()
     if (standing === undefined || (missing === "another" && head.head === 0)) {
       yield* Effect.logInfo(`the ${agent} agent takes its file into Postgres`)
       return yield* Failback.adopt(sides)
@@ -144,10 +145,7 @@ export const make = (options: {
     yield* followers.introduce
     const isNew = yield* core.exclusive(meet)
     state.isCopyNeeded ||= isNew
-    if (isNew) {
-      followers.forget()
-      yield* followers.introduce
-    }
+    yield* followers.introduce
     const report = emptyReport()
     for (let isFirst = true; !(yield* core.exclusive(turn(report, begun, isFirst))); isFirst = false) {
       yield* Effect.yieldNow()

@@ -188,6 +188,9 @@ const writerOf = (
   }
 }
 
+/** No text for Postgres. */
+const unstorable = /[\uD800-\uDFFF]|\0/u
+
 interface Known {
   readonly fingerprint: string
   readonly answer: string
@@ -263,6 +266,9 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
       answer: string
     ) => {
       const expiresAt = receivedAt + keepMillis
+      if ([id, fingerprint, answer].some((text) => unstorable.test(text))) {
+        throw new TypeError(`the id or the answer of ${command} holds NUL or half of a character`)
+      }
       insertOperation.run(id, command, writeClass, fingerprint, answer, outcome, receivedAt, expiresAt)
       state.log.operations.push({ id, command, writeClass, fingerprint, answer, outcome, receivedAt, expiresAt })
       state.log.ends.push({ changes: state.log.changes.length, messages: state.log.messages.length })

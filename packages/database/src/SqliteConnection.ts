@@ -95,7 +95,7 @@ const reasons: ReadonlyArray<readonly [prefix: string, StoreUnavailable["reason"
  * @category errors
  */
 export const classify = (thrown: unknown, table: string): ConstraintViolated | StoreUnavailable | undefined => {
-  if (thrown instanceof StoreUnavailable) return thrown
+  if (thrown instanceof StoreUnavailable || thrown instanceof ConstraintViolated) return thrown
   if (thrown instanceof TypeError && thrown.message.includes("not open")) {
     return new StoreUnavailable({ reason: "closed", detail: "the store is closed" })
   }

@@ -11,8 +11,8 @@ import type { Query } from "./Query.ts"
 import type { Replication } from "./Replication.ts"
 import type { Connection, Statement } from "./SqliteConnection.ts"
 import { attempt, attemptRead, getRow, queryRows, selectRows, Statements } from "./SqliteReader.ts"
-import type { ConstraintViolated, ReadError, WriteError } from "./StoreError.ts"
-import { RowMissing, StoreUnavailable } from "./StoreError.ts"
+import type { ReadError, WriteError } from "./StoreError.ts"
+import { ConstraintViolated, RowMissing, StoreUnavailable } from "./StoreError.ts"
 import type { Columns, Key, NewRow, Row, Table } from "./Table.ts"
 import type { Bound, Cause, EmitOptions, TransactionShape } from "./Transaction.ts"
 
@@ -22,6 +22,8 @@ import type { Bound, Cause, EmitOptions, TransactionShape } from "./Transaction.
  * @category models
  */
 export interface RowChange {
+  /** Its place among the changes of the file. */
+  readonly n: number
   readonly operationId: string
   readonly table: Table
   /** The key as it is recorded: JSON of the key's columns in order. */
@@ -56,7 +58,7 @@ export interface BatchLog {
   /** For each operation, where its changes and its messages end in the arrays below. */
   readonly ends: Array<{ readonly changes: number; readonly messages: number }>
   readonly changes: Array<RowChange>
-  readonly messages: Array<Envelope>
+  readonly messages: Array<{ readonly seq: number; readonly envelope: Envelope }>
 }
 
 /**
@@ -120,6 +122,21 @@ export const makeWriterState = (agent: string, connection: Connection, slice: Sl
 }
 
 type StepError = StoreUnavailable | ConstraintViolated
+
+/** NUL, or half of a character, as JSON has it: an escape whose backslash is not escaped itself. */
+const escaped = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/
+
+/** No text for Postgres: it would be taken here, and never there. */
+const isUnstorable = (json: string): boolean => json.includes("\\u") && escaped.test(json)
+
+const storable = (table: string, json: string): string => {
+  if (!isUnstorable(json)) return json
+  throw new ConstraintViolated({ kind: "check", table, detail: "a text holds NUL or half of a character" })
+}
+
+/** A row as changes record it; before it is written, so that what is refused leaves nothing. */
+const imageText = (table: Table, image: Readonly<Record<string, unknown>>): string =>
+  storable(table.name, JSON.stringify(image))
 
 const encoders = new WeakMap<object, (payload: unknown) => unknown>()
 
@@ -196,9 +213,10 @@ export class SqliteTransaction implements TransactionShape {
         const { codec, insert } = this.writer.statements.ofTable(table)
         // `version` is the one column that NewRow leaves out.
         const full = (table.versioned ? { ...row, version: 1 } : row) as Row<Table<C, K>>
+        const text = imageText(table, full)
         insert.run(...codec.encode(full))
         if (table.versioned) this.grown.add(this.identity(table, codec.keyOf(full)))
-        this.record(table, codec.keyOf(full), null, full)
+        this.record(table, codec.keyOf(full), null, full, text)
         return full
       })
     )
@@ -221,8 +239,9 @@ export class SqliteTransaction implements TransactionShape {
             ...change(before),
             ...(table.versioned ? { version: this.nextVersion(table, before, codec.keyOf(before)) } : {})
           } as Row<Table<C, K>>
+          const text = imageText(table, after)
           update.run(...codec.encode(after), ...codec.encodeKey(key))
-          this.record(table, codec.keyOf(before), before, after)
+          this.record(table, codec.keyOf(before), before, after, text)
           return after
         })
       ),
@@ -242,7 +261,7 @@ export class SqliteTransaction implements TransactionShape {
           this.begin()
           const { codec, remove } = this.writer.statements.ofTable(table)
           remove.run(...codec.encodeKey(key))
-          this.record(table, codec.keyOf(before), before, null)
+          this.record(table, codec.keyOf(before), before, null, null)
           return true
         })
       ),
@@ -272,16 +291,17 @@ export class SqliteTransaction implements TransactionShape {
           ...(options?.deadline === undefined ? {} : { deadline: options.deadline }),
           data: encoderOf(message)(payload)
         }
+        const text = storable("outbox", JSON.stringify(envelope))
         const written = this.writer.insertOutbox.run(
           envelope.id,
           envelope.type,
           envelope.topic,
           envelope.key,
-          JSON.stringify(envelope),
+          text,
           this.now
         )
-        if (this.recorded) this.writer.log.messages.push(envelope)
         this.writer.lastSeq = Number(written.lastInsertRowid)
+        if (this.recorded) this.writer.log.messages.push({ seq: this.writer.lastSeq, envelope })
         this.writer.written.add("outbox")
         return envelope.id
       })
@@ -316,18 +336,31 @@ export class SqliteTransaction implements TransactionShape {
     this.messagesBefore = this.writer.log.messages.length
   }
 
-  private record(table: Table, of: unknown, before: RowChange["before"], after: RowChange["after"]): void {
+  private record(
+    table: Table,
+    of: unknown,
+    before: RowChange["before"],
+    after: RowChange["after"],
+    text: string | null
+  ): void {
     this.writer.written.add(table.name)
     if (!this.recorded) return
     const key = JSON.stringify(of)
-    this.writer.insertChange.run(
+    const { lastInsertRowid } = this.writer.insertChange.run(
       this.operationId,
       table.name,
       key,
       before === null ? null : JSON.stringify(before),
-      after === null ? null : JSON.stringify(after)
+      text
     )
-    this.writer.log.changes.push({ operationId: this.operationId, table, key, before, after })
+    this.writer.log.changes.push({
+      n: Number(lastInsertRowid),
+      operationId: this.operationId,
+      table,
+      key,
+      before,
+      after
+    })
   }
 
   /** The version grows once per operation, however often the operation touches the row. */

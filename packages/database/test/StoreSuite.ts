@@ -132,6 +132,30 @@ export const suite = (name: string, store: Layer.Layer<Database, StoreUnavailabl
     )
 
     test(
+      "text that not every store can hold is refused, wherever it would be written, and leaves nothing",
+      Effect.gen(function*() {
+        const database = yield* Database
+        yield* database.execute(operation(open("a", 1)))
+        const note = (text: string) =>
+          Transaction.update(Accounts, { id: "a" }, (row) => ({ ...row, balance: row.balance + 1, note: text }))
+        for (const text of ["a\u0000b", "half \ud83d", "\\\u0000"]) {
+          const caught = Effect.catchTag(note(text), "ConstraintViolated", ({ kind }) => Effect.succeed(kind))
+          assert.deepStrictEqual((yield* database.execute(operation(caught)))._tag, "Done")
+          assert.strictEqual((yield* Effect.flip(database.execute(operation(note(text)))))._tag, "ConstraintViolated")
+          const told = operation(Transaction.emit(Moved, { account: text, amount: 1 }))
+          assert.strictEqual((yield* Effect.flip(database.execute(told)))._tag, "ConstraintViolated")
+          const raw = { ...operation(deposit("a", 1)), answer: () => text }
+          const answered = yield* Effect.exit(database.execute(text.startsWith("\\") ? { ...raw, id: text } : raw))
+          assert.isTrue(Exit.isFailure(answered))
+        }
+        assert.deepInclude(yield* database.read(account("a")), { balance: 1, note: null })
+        const whole = "\\u0000 \ud83d\ude00 \ud83d"
+        yield* database.execute(operation(note(whole.slice(0, -1))))
+        assert.deepInclude(yield* database.read(account("a")), { balance: 2, note: whole.slice(0, -1) })
+      })
+    )
+
+    test(
       "the version grows by one for each operation, however often it touches the row",
       Effect.gen(function*() {
         const database = yield* Database

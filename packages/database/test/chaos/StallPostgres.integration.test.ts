@@ -1,5 +1,6 @@
 // A test fails whatever the failure is: its type may stay open.
-// @effect-diagnostics anyUnknownInErrorContext:off
+// A proxy's hook, or a listener, is plain code: what it starts runs by itself.
+// @effect-diagnostics anyUnknownInErrorContext:off runEffectInsideEffect:off
 import { assert, describe, it } from "@effect/vitest"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as ChaosRun from "@holdfast/testing/ChaosRun"
@@ -22,6 +23,9 @@ const quiet = Logger.withMinimumLogLevel(LogLevel.Error)
 /** How long a call may take, and how late its answer may be, in milliseconds. */
 const DEADLINE = 1_000
 const LATE = 250
+
+/** A server that stands still is found out within this time, in milliseconds: sooner than any call gives up on it. */
+const NOTICED = 1_500
 
 const sessions = (url: string) =>
   Effect.map(
@@ -70,6 +74,11 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("SIGSTOP of
         const loop = monitorEventLoopDelay({ resolution: 5 })
         loop.enable()
         const recoveries: Array<number> = []
+        const notices: Array<number> = []
+        const noticed = Effect.suspend(() => {
+          const stalled = performance.now()
+          return Effect.map(untilMode(bank, "alone"), () => void notices.push(performance.now() - stalled))
+        })
         const faults = Nemesis.schedule(run.choices("nemesis"), {
           faults: run.form(2, 6),
           kinds: ["stall"],
@@ -83,7 +92,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("SIGSTOP of
               run.sometimes("stalled with operations under way", isLive)
               return isLive
             },
-            during: untilMode(bank, "alone")
+            during: noticed
           })
           const resumed = performance.now()
           yield* untilMode(bank, "primary")
@@ -126,6 +135,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("SIGSTOP of
         run.figure("write p99 ms", Checker.percentile(writes.latencies(), 0.99))
         run.figure("worst write ms", worst)
         run.figure("worst read ms", Math.max(...reads.latencies()))
+        run.figure("noticed after at most ms", Math.max(...notices))
         run.figure("worst recovery ms", Math.max(...recoveries))
         run.figure("event loop p99 ms", loop.percentile(99) / 1e6)
         run.figure("sessions before", before.length)
@@ -136,6 +146,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("SIGSTOP of
         assert.isAtMost(worst, DEADLINE + LATE)
         assert.isAtMost(Math.max(...reads.latencies()), DEADLINE + LATE)
         assert.deepStrictEqual(after, before)
+        assert.isBelow(Math.max(...notices), NOTICED)
         assert.isBelow(Math.max(...recoveries), 10_000)
         assert.isBelow(loop.percentile(99) / 1e6, 100)
         yield* run.reached(

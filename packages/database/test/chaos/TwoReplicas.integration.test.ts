@@ -1,6 +1,7 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import type { WriteError } from "@holdfast/database/StoreError"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as ChaosRun from "@holdfast/testing/ChaosRun"
 import * as Checker from "@holdfast/testing/Checker"
@@ -314,46 +315,50 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
         const id = `wait-${keep}`
         yield* prepared(
           id,
-          Effect.all([Shop.product(id, id), Shop.stock(id, 20), Shop.product(`${id}-other`, `${id}-other`)])
+          Effect.all([
+            Shop.product(id, id),
+            Shop.stock(id, 20),
+            ...["other", "shared"].map((name) => Shop.product(`${id}-${name}`, `${id}-${name}`))
+          ])
         )
         yield* cutBoth
         yield* one.store.execute(Shop.operation(`${id}-0`, Shop.rename(id, "by one")))
         // Ids whose order is not that of the operations.
-        const names = ["z", "m", "a", "k"].map((name) => `${id}-${name}`)
-        yield* two.store.execute(
-          Shop.operation(names[0] ?? "", Effect.zipRight(Shop.rename(id, "z"), Shop.rename(`${id}-other`, "z")))
-        )
-        yield* two.store.execute(
-          Shop.operation(names[1] ?? "", Effect.zipRight(Shop.rename(id, "m"), Shop.take(id, 1)))
-        )
-        yield* two.store.execute(
-          Shop.operation(names[2] ?? "", Effect.zipRight(Shop.rename(`${id}-other`, "a"), Shop.take(id, 2)))
-        )
-        yield* two.store.execute(
-          Shop.operation(names[3] ?? "", Effect.zipRight(Shop.take(id, 4), Shop.rename(`${id}-other`, "k")))
-        )
+        const [z, m, a, k] = [`${id}-z`, `${id}-m`, `${id}-a`, `${id}-k`] as const
+        const other = `${id}-other`
+        const shared = `${id}-shared`
+        const ran: ReadonlyArray<
+          readonly [string, Effect.Effect<unknown, WriteError, Transaction.Transaction | Transaction.Reader>]
+        > = [
+          [z, Effect.zipRight(Shop.rename(id, "z"), Shop.rename(other, "z"))],
+          [m, Effect.all([Shop.rename(id, "m"), Shop.take(id, 1), Shop.rename(shared, "m")])],
+          [a, Effect.all([Shop.rename(other, "a"), Shop.take(id, 2), Shop.rename(shared, "a")])],
+          [k, Effect.zipRight(Shop.take(id, 4), Shop.rename(other, "k"))]
+        ]
+        for (const [name, handler] of ran) yield* two.store.execute(Shop.operation(name, handler))
         yield* heal(one)
         yield* heal(two)
         yield* areEqual
         const held = yield* withheldHere(one, id)
         assert.strictEqual(held.length, 4)
         assert.deepStrictEqual(held.filter(({ behind }) => behind === null).map(({ operationId }) => operationId), [
-          names[0]
+          z
         ])
         assert.strictEqual(yield* stockOf(id), 20)
-        yield* one.store.primary.settle(names[0] ?? "", keep, "test")
+        yield* one.store.primary.settle(z, keep, "test")
         yield* areEqual
         const after = yield* withheldHere(two, id)
         if (keep === "outage") {
           assert.deepStrictEqual(after.filter(({ status }) => status === "open"), [])
           assert.strictEqual(yield* titleOf(id), "m")
-          assert.strictEqual(yield* titleOf(`${id}-other`), "k")
+          assert.strictEqual(yield* titleOf(other), "k")
+          assert.strictEqual(yield* titleOf(shared), "a")
           assert.strictEqual(yield* stockOf(id), 13)
           continue
         }
         // Discarded: the primary's row stands, and what was built on the discarded one is a decision of its own.
         assert.strictEqual(yield* titleOf(id), "by one")
-        assert.strictEqual(yield* titleOf(`${id}-other`), `${id}-other`)
+        assert.strictEqual(yield* titleOf(other), other)
         for (let left = after; left.some(({ status }) => status === "open"); left = yield* withheldHere(two, id)) {
           const next = left.find(({ behind, status }) => status === "open" && behind === null)
           assert.isDefined(next, "everything waits for something that is decided")
@@ -362,7 +367,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
         }
         yield* areEqual
         assert.strictEqual(yield* titleOf(id), "m")
-        assert.strictEqual(yield* titleOf(`${id}-other`), "k")
+        assert.strictEqual(yield* titleOf(other), "k")
+        assert.strictEqual(yield* titleOf(shared), "a")
         assert.strictEqual(yield* stockOf(id), 13)
       }
     }).pipe(quiet))

@@ -32,7 +32,11 @@ await Effect.runPromise(
     let mode = ""
     const watch = Effect.forever(Effect.suspend(() => {
       const now = bank.primary.mode()
-      if (now !== mode) say("mode", mode = now)
+      if (now !== mode) {
+        const { copied = 0, repaired = 0 } = bank.primary.stats.lastFailback ?? {}
+        if (now === "primary") say("proof", `${repaired} repaired, ${copied} copied`)
+        say("mode", mode = now)
+      }
       return pause(1)
     }))
     const callers = Array.from({ length: 6 }, (_, at) => caller(bank, at))
