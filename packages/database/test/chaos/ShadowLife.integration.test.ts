@@ -71,7 +71,10 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("the life o
       yield* ask(url, "delete from change where n < (select max(n) from change) - 5")
       const copied = (bank: Replica) => Effect.sync(() => bank.primary.stats.lastFailback?.copied ?? 0)
       assert.isAbove(yield* late((bank) => Effect.zipRight(areEqual(bank, url), copied(bank))), 20)
-      yield* first.execute(operation(Transaction.remove(Accounts, { id: "b" })))
+      // As many rows as before, so that no count tells.
+      yield* first.execute(
+        operation(Transaction.update(Accounts, { id: "b" }, (account) => ({ ...account, note: "changed" })))
+      )
       yield* ask(url, "delete from change")
       assert.isAbove(yield* late((bank) => Effect.zipRight(areEqual(bank, url), copied(bank))), 20)
     }).pipe(quiet))

@@ -13,7 +13,7 @@ import { ask, folder, open, type Replica, untilMode } from "../Outage.ts"
 
 /** Accounts of the bank under load; each begins with so much. */
 export const accounts = ["a", "b", "c", "d", "e"] as const
-export const FIRST_BALANCE = 1_000
+export const FIRST_BALANCE = 100_000
 
 type Store = Pick<DatabaseShape, "execute" | "agent" | "read"> & DatabaseShape
 
