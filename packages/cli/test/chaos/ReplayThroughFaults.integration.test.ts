@@ -42,7 +42,10 @@ const disturbServers = (
         lastsMillis: choices.integer(...run.form<Range>([2_500, 3_500], [2_000, 20_000]))
       }, {
         when: () => progress.ended < progress.invoices,
-        during: Effect.sync(() => run.sometimes(`${kind} of ${server} with orders under way`))
+        during: Effect.sync(() => {
+          run.sometimes(`${kind} of ${server} with orders under way`)
+          if (run.isLong) process.stdout.write(`${progress.line}; ${kind} of ${server}\n`)
+        })
       })
     }
   })

@@ -69,6 +69,7 @@ export const open = (options: {
     yield* proxy.setTarget(kafka)
     const databaseUrl = isLeftOut("postgres") ? postgres.url() : yield* postgres.createDatabase("shop")
     const directory = yield* ServerProcess.temporaryFolder("fleet")
+    yield* ServerProcess.removedAtDeath("folder", directory)
     const addresses: Readonly<Record<ServerName, Readonly<Record<string, string>>>> = {
       postgres: { DATABASE_URL: databaseUrl },
       kafka: {
