@@ -131,7 +131,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     })
 
     const followers = Followers.make({ instance, watch, sides, state })
-    const relay = ReplicatedRelay.make({ instance, sides, watch, state })
+    const relay = yield* ReplicatedRelay.make({ instance, sides, watch, state })
     const rejoin = Effect.zipRight(
       Rejoin.make({ postgres: options.postgres, migrations: options.migrations, sides, state, followers }),
       Effect.sync(relay.rejoined)

@@ -171,6 +171,7 @@ const writerOf = (
     begin: guard(() => {
       clear(state)
       state.begin.run()
+      for (const ride of state.riders) ride()
     }),
     commit: Effect.suspend(() =>
       state.replication === undefined ? commitFile : Effect.zipRight(state.replication.commit, commitFile)
@@ -202,7 +203,7 @@ interface Known {
  * @category models
  */
 export interface Core {
-  readonly database: DatabaseShape
+  readonly database: DatabaseShape & { readonly relay: SqliteRelay.SqliteRelay }
   readonly state: WriterState
   /** Runs work that needs the writer for itself, in its turn. It opens and ends its own transactions. */
   readonly exclusive: <A, E>(work: Effect.Effect<A, E>) => Effect.Effect<A, E | StoreUnavailable>
@@ -423,7 +424,8 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
         })
       })
 
-    const database: DatabaseShape = {
+    const relay = yield* SqliteRelay.make(state, new SqliteReader.Statements(readConnection), log.lastSeq, housekeep)
+    const database: Core["database"] = {
       agent: options.agent,
       fresh: Effect.void,
       primary: undefined,
@@ -431,7 +433,7 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
       housekeep,
       read: (effect) => Effect.provideService(effect, Reader, reader),
       outbox: log,
-      relay: SqliteRelay.make(new SqliteReader.Statements(readConnection), log.lastSeq, housekeep),
+      relay,
       onCommit: (listener) => {
         commitListeners.add(listener)
         return () => void commitListeners.delete(listener)

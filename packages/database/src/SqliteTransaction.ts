@@ -79,6 +79,8 @@ export interface WriterState {
   readonly insertOutbox: Statement
   readonly insertChange: Statement
   readonly log: BatchLog
+  /** Write what is in no hurry, at the beginning of whatever transaction comes next. */
+  readonly riders: Set<() => void>
   /** Names of the tables that the open transaction has written so far. */
   readonly written: Set<string>
   /** The last message's place, counting the open transaction's; and not counting them. */
@@ -113,6 +115,7 @@ export const makeWriterState = (agent: string, connection: Connection, slice: Sl
       "insert into change (operation_id, table_name, row_key, before, after) values (?, ?, ?, ?, ?)"
     ),
     log: { operations: [], ends: [], changes: [], messages: [] },
+    riders: new Set(),
     written: new Set(),
     lastSeq,
     committedSeq: lastSeq,
