@@ -16,8 +16,6 @@ export default defineWorkspace([
       include: ["packages/*/test/**/*.integration.test.ts", "services/*/test/**/*.integration.test.ts"],
       exclude: ["**/node_modules/**"],
       pool: "forks",
-      // They wait more than they work: two side by side take hardly more of the machine than one.
-      poolOptions: { forks: { minForks: 1, maxForks: 2 } },
       setupFiles: ["packages/testing/src/endWithRunner.ts"],
       testTimeout: 240_000,
       hookTimeout: 120_000
