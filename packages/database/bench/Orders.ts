@@ -112,6 +112,12 @@ export const replicated = (options: {
     return { ...database, stats: database.stats, primary }
   })
 
+/** A store that worked alone for a moment was measured without Postgres. */
+export const neverAlone = ({ agent, primary }: { readonly agent: string; readonly primary: PrimaryStatus }) =>
+  primary.stats.failovers === 0
+    ? Effect.void
+    : Effect.dieMessage(`the ${agent} store lost Postgres meanwhile: ${String(primary.dependency.current().lastError)}`)
+
 /** Waits until it holds; a minute without is a fault. */
 export const until = (holds: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => {

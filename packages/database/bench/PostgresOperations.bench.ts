@@ -117,7 +117,9 @@ const run = ({ progress, quick }: Options): Promise<ReadonlyArray<Row>> =>
           ...compare(`${name}, p50`, "ms", p50, ours, aims[callers]?.p50)
         ]
       })
-    return (yield* Effect.forEach([1, 16, 256], measure)).flat()
+    const rows = (yield* Effect.forEach([1, 16, 256], measure)).flat()
+    yield* Orders.neverAlone(store)
+    return rows
   }).pipe(Effect.scoped, Logger.withMinimumLogLevel(LogLevel.Warning), Effect.runPromise)
 
 export const bench: Bench = {

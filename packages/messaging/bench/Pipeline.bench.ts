@@ -105,7 +105,7 @@ const holdfast = (server: PostgresServer.PostgresServer, directory: string) =>
         Effect.orDie(Orders.load(CALLERS, events, sell)),
         Orders.until(() => consumer.stats.handled === sold)
       )
-    return { url, schema: "keeper", pipeline, total: () => sold }
+    return { url, schema: "keeper", pipeline, total: () => sold, stores: [seller, keeper] }
   })
 
 const withPool = (server: PostgresServer.PostgresServer, name: string) =>
@@ -175,7 +175,7 @@ const graphileWorker = (server: PostgresServer.PostgresServer) =>
           ))
         await finished
       })
-    return { url, schema: "public", pipeline, total: () => sold }
+    return { url, schema: "public", pipeline, total: () => sold, stores: [] }
   })
 
 const pgBoss = (server: PostgresServer.PostgresServer) =>
@@ -223,7 +223,7 @@ const pgBoss = (server: PostgresServer.PostgresServer) =>
           worker()
         ])
       })
-    return { url, schema: "public", pipeline, total: () => sold }
+    return { url, schema: "public", pipeline, total: () => sold, stores: [] }
   })
 
 /** What the effects add up to, by Postgres itself. */
@@ -257,7 +257,8 @@ const run = ({ progress, quick }: Options): Promise<ReadonlyArray<Row>> =>
     const each = Object.fromEntries(Object.entries(subjects).map(([name, subject]) => [name, measure(subject)]))
     yield* Effect.promise(() => interleave(each, 1, (what) => progress(`to warm up, ${what}`)))
     const rounds = yield* Effect.promise(() => interleave(each, quick ? 3 : 7, progress))
-    for (const [name, { schema, total, url }] of Object.entries(subjects)) {
+    for (const [name, { schema, stores, total, url }] of Object.entries(subjects)) {
+      yield* Effect.forEach(stores, Orders.neverAlone)
       const there = yield* soldThere(url, schema)
       if (there !== total()) return yield* Effect.dieMessage(`${name}: ${total()} events, but ${there} effects`)
     }
