@@ -120,7 +120,16 @@ export const make = (options: {
     const grown = yield* Effect.makeLatch(false)
     // While the primary is away they are told of with a sign of life after its return.
     const markNow = Effect.suspend(() => state.mode === "primary" ? Effect.ignore(mark) : Effect.void)
-    yield* Effect.addFinalizer(() => markNow)
+    // Whoever comes next need not wait until the lease is over.
+    const release = Effect.suspend(() =>
+      isHolder()
+        ? Effect.ignore(watch.run([{
+          text: `update ${qualified(agent, "publisher")} set until = now() where instance = $1`,
+          values: [instance]
+        }]))
+        : Effect.void
+    )
+    yield* Effect.addFinalizer(() => Effect.zipRight(markNow, release))
     yield* Effect.forkScoped(Effect.forever(
       grown.await.pipe(
         Effect.andThen(Effect.sleep(MARK_AFTER)),
