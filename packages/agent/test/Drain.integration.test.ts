@@ -44,7 +44,10 @@ const launch = (env: Record<string, string>): Effect.Effect<Program, never, Scop
 const ready = (port: number) =>
   Effect.repeat(ask(port, { method: "GET", path: "/health/ready" }), { until: (reply) => reply.status === 200 })
 
-/** Asks until the server is gone; counts what was answered and what failed other than by a refused connection. */
+/**
+ * Asks until the server is gone; counts what was answered and what failed on a connection that was made. One that the
+ * system had taken when the server stopped to listen is not refused but reset, before anything was sent on it.
+ */
 const client = (port: number, keepAlive: boolean, request: (n: number) => Request) =>
   Effect.acquireUseRelease(
     Effect.sync(() => new Http.Agent({ keepAlive, maxSockets: 1 })),
@@ -55,7 +58,7 @@ const client = (port: number, keepAlive: boolean, request: (n: number) => Reques
         for (let n = 0;; n++) {
           const reply = yield* Effect.either(ask(port, { ...request(n), agent }))
           if (reply._tag === "Left") {
-            if (!reply.left.message.includes("ECONNREFUSED")) failed.push(reply.left.message)
+            if (!/^connect (ECONNREFUSED|ECONNRESET) /.test(reply.left.message)) failed.push(reply.left.message)
             return { answered, failed }
           }
           if (reply.right.status >= 400) failed.push(`${reply.right.status} ${reply.right.text}`)

@@ -83,7 +83,7 @@ it.effect("a saga whose deadline cannot be handled keeps no other from its own",
     assert.isAbove(failed, 0, "the failure is seen")
   }).pipe(
     Effect.provide(Sqlite.layerTemporary({ agent: "giftcard", migrations: giftCards.migrations })),
-    Effect.provideService(Peer, { get: () => Effect.succeed(undefined) })
+    Effect.provideService(Peer, { get: () => Effect.void })
   ))
 
 it.scoped("no deadline counts while the agent is degraded, and each does again soon after", () =>
@@ -131,5 +131,5 @@ it.scoped("no deadline counts while the agent is degraded, and each does again s
     assert.strictEqual(yield* seconds(10), "done")
   }).pipe(
     Effect.provide(Sqlite.layerTemporary({ agent: "giftcard", migrations: giftCards.migrations })),
-    Effect.provideService(Peer, { get: () => Effect.succeed(undefined) })
+    Effect.provideService(Peer, { get: () => Effect.void })
   ))
