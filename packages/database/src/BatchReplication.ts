@@ -114,7 +114,7 @@ export const make = (options: {
         state.isCopyNeeded ||= deferred.length > 0
         for (const table of wrote) core.state.written.add(table)
         if (lastSeq > 0) core.state.lastSeq = lastSeq
-        shadow.follow(head, state.replicas())
+        shadow.follow(head, state.sharers())
         // The log as a whole breaks no reference; what the operations do is looked at when they do it.
         core.state.connection.pragma("defer_foreign_keys = OFF")
       })
@@ -166,7 +166,7 @@ export const make = (options: {
     )
     return Effect.flatMap(committed, (head) =>
       Effect.mapError(
-        file(() => shadow.follow(head, state.replicas())),
+        file(() => shadow.follow(head, state.sharers())),
         // The primary has committed, whatever becomes of the file.
         (cause): CommitUnknown => ({ _tag: "CommitUnknown", cause })
       ))
@@ -223,7 +223,7 @@ export const make = (options: {
         isFull(state, limits, now())
       return plan === "alone" && isRefused ? new WriteRefused({ operationId: id, writeClass }) : undefined
     },
-    bound: () => plan === "alone" ? { share: (1 - GUARD) / state.replicas(), atStart: bound } : undefined,
+    bound: () => plan === "alone" ? { share: (1 - GUARD) / state.sharers(), atStart: bound } : undefined,
     commit: Effect.suspend(() => plan === undefined ? Effect.void : plan === "primary" ? commitPrimary : commitAlone),
     rollback: Effect.suspend(() => plan === "primary" ? primary.rollback : Effect.void),
     committed: () => {

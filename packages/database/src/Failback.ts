@@ -32,8 +32,8 @@ export interface Sides {
   readonly shadow: Shadow
   readonly core: Core
   readonly taken: TakenRows
-  /** Other processes that follow the primary, as far as this one knows. */
-  readonly replicas: () => number
+  /** How many processes share what is scarce, as far as this one knows. */
+  readonly sharers: () => number
 }
 
 /** What can end a step: the primary is away again, or the file cannot be written. */
@@ -149,9 +149,13 @@ export const catchUp = (sides: Sides): Effect.Effect<void, StepError> =>
   both(sides, (head) =>
     Effect.gen(function*() {
       yield* pull(sides, head)
-      yield* file(() => sides.shadow.follow(head, sides.replicas()))
+      yield* file(() => sides.shadow.follow(head, sides.sharers()))
       yield* sides.primary.rollback
     }))
+
+/** Two questions to the primary on their way at the same time; the session answers them in turn. */
+const atOnce = <A, B>(one: Effect.Effect<A, PostgresError>, other: Effect.Effect<B, PostgresError>) =>
+  Effect.all([one, other], { concurrency: "unbounded" })
 
 export const readRows = (sides: Sides, names: Iterable<RowName>) =>
   Effect.gen(function*() {
@@ -262,14 +266,17 @@ export const merge = (
         const names = new Set(
           entries.flatMap(({ changes }) => changes.map(({ key, table }) => rowName(table, key)))
         )
-        const [known] = yield* primary.run([knownIds(entries.map(({ operation }) => operation.id))])
+        const [[known], current] = yield* atOnce(
+          primary.run([knownIds(entries.map(({ operation }) => operation.id))]),
+          readRows(sides, names)
+        )
         const plan = MergePlan.make({
           agent,
           now,
           tables: shadow.tables,
           entries,
           known: new Map(known?.rows.map((row) => [String(row["id"]), String(row["fingerprint"])])),
-          current: yield* readRows(sides, names),
+          current,
           withheld,
           condemned
         })
@@ -298,7 +305,7 @@ export const merge = (
             core.state.lastSeq = shadow.insertMessage(message)
             core.state.written.add(SystemTables.Outbox.name)
           }
-          shadow.follow(after, sides.replicas())
+          shadow.follow(after, sides.sharers())
         })
         return {
           merged: plan.merged.length,
@@ -348,11 +355,13 @@ export const prove = (sides: Sides, names: ReadonlySet<RowName>): Effect.Effect<
       const { primary, shadow } = sides
       const pulled = yield* pull(sides, head)
       const compared = new Set([...names, ...pulled])
-      const current = yield* readRows(sides, compared)
       const tables = [...shadow.tables.values()].filter(({ name }) => name !== SystemTables.DeadLetters.name)
-      const [counted] = yield* primary.run([{
-        text: tables.map(({ name }, at) => `select ${at} as at, count(*) as n from "${name}"`).join(" union all ")
-      }])
+      const [current, [counted]] = yield* atOnce(
+        readRows(sides, compared),
+        primary.run([{
+          text: tables.map(({ name }, at) => `select ${at} as at, count(*) as n from "${name}"`).join(" union all ")
+        }])
+      )
       return yield* file(() => {
         const different = [...compared].flatMap((name) => {
           const at = name.indexOf(" ")
@@ -368,7 +377,7 @@ export const prove = (sides: Sides, names: ReadonlySet<RowName>): Effect.Effect<
         const left = converge(sides, different)
         const counts = new Map(counted?.rows.map((row) => [Number(row["at"]), Number(row["n"])]))
         const isCopyNeeded = left.length > 0 || tables.some((table, at) => shadow.count(table) !== counts.get(at))
-        shadow.follow(head, sides.replicas())
+        shadow.follow(head, sides.sharers())
         return { rows: compared.size, tables: tables.length, repaired: different.length, isCopyNeeded }
       })
     }).pipe(Effect.tap(() => sides.primary.rollback)))
@@ -427,7 +436,7 @@ export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Eff
         if (page.length > 0) core.state.written.add(SystemTables.Outbox.name)
         count(page.length)
       })
-      yield* file(() => shadow.join(head, sides.replicas()))
+      yield* file(() => shadow.join(head, sides.sharers()))
       yield* primary.rollback
       return rows
     }))
@@ -486,7 +495,7 @@ export const adopt = (sides: Sides): Effect.Effect<boolean, StepError> =>
         const { page, there } = yield* lookUp(sides, Number.MAX_SAFE_INTEGER, 0)
         if (page.length > 0 && there.size === page.length) {
           yield* file(() => {
-            shadow.join(unmet, sides.replicas())
+            shadow.join(unmet, sides.sharers())
           })
           yield* primary.rollback
           return true
@@ -537,6 +546,6 @@ export const adopt = (sides: Sides): Effect.Effect<boolean, StepError> =>
         (rows) => primary.write({ operations: [], messages: rows.map(Primary.messageOf), changes: [] })
       )
       const after = yield* primary.commit({ operations: [], messages: [], changes: [] })
-      yield* file(() => shadow.join(after, sides.replicas()))
+      yield* file(() => shadow.join(after, sides.sharers()))
       return false
     }))

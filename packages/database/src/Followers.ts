@@ -46,30 +46,49 @@ export const qualified = (agent: string, table: string): string => `${quote(Post
  */
 export const make = (options: {
   readonly instance: string
+  /** The file's own name; none where the file does not outlive the process, which cannot work alone then. */
+  readonly identity: string | undefined
   readonly watch: PostgresWatch
   readonly sides: Failback.Sides
   readonly state: ReplicaState
 }): Followers => {
-  const { instance, sides, state, watch } = options
+  const { identity = "", instance, sides, state, watch } = options
   const { agent, core, shadow } = sides
+  const name = `${identity}/${instance}`
+  const replicas = qualified(agent, "replica")
   /** When this process last gave a sign of life. */
   let beatenAt = -Infinity
 
   const statement = (): Statement => ({
     name: `beat ${agent}`,
     text: `with beat as (
-      insert into ${qualified(agent, "replica")} (instance, seen_at, change_n) values ($1, now(), $2)
-      on conflict (instance) do update set seen_at = now(), change_n = excluded.change_n)
-      select head, (select count(*) from ${qualified(agent, "replica")}
-        where seen_at > now() - interval '${REMEMBERED_SECONDS} seconds' and instance <> $1) as others
+        insert into ${replicas} (instance, seen_at, change_n) values ($1, now(), $2)
+        on conflict (instance) do update set seen_at = now(), change_n = excluded.change_n),
+      other as (
+        select split_part(instance, '/', 1) as file, seen_at > now() - interval '${REMEMBERED_SECONDS} seconds' as here
+        from ${replicas} where instance <> $1)
+      select head,
+        (select count(*) from other where here) as others,
+        (select count(distinct file) from other where not here and file not in ('', $3)
+          and file not in (select file from other where here)) as absent
       from ${qualified(agent, "replication")} where id = 1`,
-    values: [instance, shadow.standing()?.changeN ?? 0]
+    values: [name, shadow.standing()?.changeN ?? 0, identity]
   })
   const beat = Effect.map(Effect.suspend(() => watch.run([statement()])), ([result]) => {
     beatenAt = performance.now()
     state.others = Number(result?.rows[0]?.["others"] ?? 0)
+    state.absent = Number(result?.rows[0]?.["absent"] ?? 0)
     state.knownHead = Number(result?.rows[0]?.["head"] ?? 0)
   })
+  /** With nothing of its own left to bring, nobody has to leave this file its share. */
+  const leave = Effect.suspend(() =>
+    state.mode === "primary" && state.pending === 0
+      ? Effect.ignore(watch.run([{
+        text: `delete from ${replicas} where instance = $1 or split_part(instance, '/', 1) = nullif($2, '')`,
+        values: [name, identity]
+      }]))
+      : Effect.void
+  )
 
   const catchUp = Effect.gen(function*() {
     const head = yield* SqliteReader.attemptRead("shadow", () => shadow.standing()?.head ?? 0)
@@ -107,7 +126,7 @@ export const make = (options: {
       beatenAt = -Infinity
     },
     fresh: Effect.suspend(() =>
-      state.mode !== "primary" || state.others === 0
+      state.mode !== "primary" || state.sharers() === 1
         ? Effect.void
         : Effect.ignore(Deadline.within(FRESH_WITHIN, "asking for what others have committed")(askTogether))
     ),
@@ -119,12 +138,15 @@ export const make = (options: {
         yield* catchUp
         yield* also
       })
-      return Effect.asVoid(Effect.forkScoped(Effect.forever(
-        Effect.catchAllCause(
-          beating,
-          (cause) => Effect.logDebug(`the ${agent} agent could not give a sign of life`, cause)
-        )
-      )))
+      return Effect.zipRight(
+        Effect.addFinalizer(() => leave),
+        Effect.asVoid(Effect.forkScoped(Effect.forever(
+          Effect.catchAllCause(
+            beating,
+            (cause) => Effect.logDebug(`the ${agent} agent could not give a sign of life`, cause)
+          )
+        )))
+      )
     }
   }
 }

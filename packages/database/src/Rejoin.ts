@@ -61,7 +61,7 @@ export const make = (options: {
       return yield* Failback.adopt(sides)
     }
     if (isUnmet) {
-      if (head.head === 0) yield* file(() => shadow.join(head, state.replicas()))
+      if (head.head === 0) yield* file(() => shadow.join(head, state.sharers()))
       return head.head > 0
     }
     if (missing === "none") return false

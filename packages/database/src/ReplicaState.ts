@@ -17,6 +17,8 @@ export class ReplicaState {
   isCopyNeeded = false
   /** Other processes that run the agent, as far as this one knows. */
   others = 0
+  /** Files whose process has not been heard for a while: it may be gone, or working alone. */
+  absent = 0
   /** How far the log of the primary went when it was last looked at. */
   knownHead = 0
   epoch = 0
@@ -37,6 +39,11 @@ export class ReplicaState {
 
   replicas(): number {
     return 1 + this.others
+  }
+
+  /** How many share what is scarce: those that may be working alone for all that anybody knows, too. */
+  sharers(): number {
+    return this.replicas() + this.absent
   }
 
   /** Counts anew what waits in the file. */

@@ -93,8 +93,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     const shadow = Shadow.make(core.state.connection, core.state.statements, tables)
     const taken = new TakenRows()
     const state = new ReplicaState()
-    const replicas = () => state.replicas()
-    const sides: Failback.Sides = { agent, primary, shadow, core, taken, replicas }
+    const sides: Failback.Sides = { agent, primary, shadow, core, taken, sharers: () => state.sharers() }
     const limits: BatchReplication.Limits = {
       fallback: options.fallback,
       isDurable: persistence === "file",
@@ -130,7 +129,8 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       lastError: () => dependency.current().lastError ?? "not reached yet"
     })
 
-    const followers = Followers.make({ instance, watch, sides, state })
+    const identity = yield* file(() => persistence === "file" ? shadow.identity() : undefined)
+    const followers = Followers.make({ instance, identity, watch, sides, state })
     const relay = yield* ReplicatedRelay.make({ instance, sides, watch, state })
     const rejoin = Effect.zipRight(
       Rejoin.make({ postgres: options.postgres, migrations: options.migrations, sides, state, followers }),
@@ -205,7 +205,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
         isFull: BatchReplication.isFull(state, limits, now()),
         withheld: state.withheld
       }),
-      replicas,
+      replicas: () => state.replicas(),
       epoch: () => state.epoch,
       roundTripMillis: watch.roundTripMillis,
       connections: () => Number(primary.isOpen()) + Number(watch.isUp()),

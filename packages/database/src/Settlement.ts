@@ -254,7 +254,7 @@ const attempt = (
           if (target !== undefined) shadow.setRow(target, key, image)
           core.state.written.add(table)
         }
-        shadow.follow(after, sides.replicas())
+        shadow.follow(after, sides.sharers())
       })
     }))
 

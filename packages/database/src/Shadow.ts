@@ -1,4 +1,5 @@
 import type { Envelope } from "@holdfast/contracts/Envelope"
+import { randomInt } from "node:crypto"
 import * as OperationIds from "./OperationIds.ts"
 import { type Head, type LoggedChange, type LoggedMessage, messageOf, type Pulled } from "./Primary.ts"
 import type { Connection } from "./SqliteConnection.ts"
@@ -15,7 +16,7 @@ export type RowName = string
 export const rowName = (table: string, key: string): RowName => `${table} ${key}`
 
 /**
- * Where the file stands: how far it has followed the primary, and how many processes followed when it last looked.
+ * Where the file stands: how far it has followed the primary, and how many processes shared it when it last looked.
  * Undefined for a file that has never met a primary.
  *
  * @category models
@@ -23,6 +24,9 @@ export const rowName = (table: string, key: string): RowName => `${table} ${key}
 export interface Standing extends Head {
   readonly replicas: number
 }
+
+/** Where the file keeps its name. */
+const IDENTITY = "identity"
 
 /** The standing of a file that is to be a shadow and does not hold what its primary has: it must be filled first. */
 export const unmet: Head = { incarnation: "", epoch: 0, head: 0, operationN: 0, outboxSeq: 0, changeN: 0 }
@@ -52,6 +56,8 @@ export interface Shadow {
   readonly follow: (head: Head, replicas: number) => void
   /** The file holds what the primary has at this head. */
   readonly join: (head: Head, replicas: number) => void
+  /** A name that the file has for good, whatever process opens it. */
+  readonly identity: () => string
   /** The file must be filled anew; also the next process knows, should this one end before it is done. */
   readonly forsake: () => void
   /** Tables that an agent or the kernel declares, by name. */
@@ -271,6 +277,14 @@ export const make = (
     },
     follow: (head, replicas) => stand(head, replicas, ` where shadow.incarnation <> '${unmet.incarnation}'`),
     join: (head, replicas) => stand(head, replicas, ""),
+    identity: () => {
+      run(
+        "insert into cursor (source, seq) values (?, ?) on conflict (source) do nothing",
+        IDENTITY,
+        randomInt(2 ** 47)
+      )
+      return Number(value("select seq from cursor where source = ?", IDENTITY)).toString(36)
+    },
     forsake: () => void run("update shadow set incarnation = ?", unmet.incarnation),
     apply: ({ changes, messages, operations }, isTaken) => {
       const wrote = new Set<string>()

@@ -123,7 +123,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("housekeepi
       const purged = yield* store.primary.purge({ isPublished: false })
       assert.deepInclude(purged, { deadLetters: 1, replicas: 1 })
       assert.deepStrictEqual(yield* ids(url, "select id from dead_letter order by id"), ["open", "young"])
-      assert.deepStrictEqual(yield* ids(url, "select instance as id from replica"), ["one"])
+      assert.deepStrictEqual(yield* ids(url, "select split_part(instance, '/', 2) as id from replica"), ["one"])
     }))
 
   it.scopedLive("it does not wait for the writer's lock, nor for rows that others hold", () =>

@@ -11,7 +11,7 @@ import * as StoreSides from "@holdfast/testing/StoreSides"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
 import { Effect, Exit, Logger, LogLevel, Option, Redacted, Scope } from "effect"
-import { ask, folder, open, type Replica, through, untilMode } from "../Outage.ts"
+import { ask, folder, open, pause, type Replica, through, until, untilMode } from "../Outage.ts"
 import * as Shop from "./Shop.ts"
 
 const quiet = Logger.withMinimumLogLevel(LogLevel.None)
@@ -193,6 +193,29 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
       assert.deepStrictEqual(more, [])
       assert.deepInclude(held?.conflicts[0], { table: "product", reason: "row_changed" })
       assert.deepInclude(held?.conflicts[0]?.outageRow, { title: "by two" })
+    }).pipe(quiet))
+
+  it.scopedLive("who has been away for long keeps its share: it may be selling, for all that anybody knows", () =>
+    Effect.gen(function*() {
+      yield* prepared("share", Shop.stock("share", 100))
+      yield* cut(one)
+      // As if it had been silent for a minute; the other, which has just given a sign of life, looks again with its next.
+      yield* pause(1_200)
+      yield* rows(
+        "update replica set seen_at = now() - interval '1 minute' where seen_at = (select min(seen_at) from replica)"
+      )
+      yield* until(() => two.store.primary.replicas() === 1)
+      yield* cut(two)
+      for (const [at, { store }] of both().entries()) {
+        const sold = (n: number) =>
+          store.execute(Shop.operation(`share-${at}-${n}`, Shop.sell("share", n), { writeClass: "bounded" }))
+        yield* sold(40)
+        assert.deepInclude(yield* Effect.flip(sold(1)), { _tag: "Refused", why: "beyond the share" })
+      }
+      yield* healBoth
+      yield* areEqual
+      assert.strictEqual(yield* stockOf("share"), 20)
+      yield* until(() => both().every(({ store }) => store.primary.replicas() === 2))
     }).pipe(quiet))
 
   it.scopedLive("more than there was is sold: the overrun is a conflict, and stock never falls below nothing", () =>
