@@ -11,7 +11,10 @@ const installed = existsSync(stampFile) ? readFileSync(stampFile, "utf8") : ""
 if (installed !== wanted) {
   console.error("Installing dependencies (the first time, SQLite may have to be compiled: about a minute) …")
   const code = await pnpm(["install", "--frozen-lockfile", "--prefer-offline"], { stdio: ["ignore", 2, 2] })
-  if (code !== 0) process.exit(code)
+  if (code !== 0) {
+    console.error("Dependencies could not be installed: the reason is above. Mend it and run the same command again.")
+    process.exit(code)
+  }
   mkdirSync(at("node_modules"), { recursive: true })
   writeFileSync(stampFile, wanted)
 }
