@@ -231,6 +231,7 @@ export const make = (
           ...agent.parts.flatMap((part) => part.jobs),
           countWaiting(status),
           Intents.job(endpoints),
+          Intents.forget,
           Housekeeping.job(agent.name, bus)
         ])
         status.jobs = jobs.stats

@@ -149,3 +149,22 @@ export const job = (endpoints: ReadonlyArray<Endpoint>): Job.Job<AnyService> => 
     })
   )
 }
+
+/**
+ * Forgets what was carried out when the records of its operations are forgotten too: a request holds what a customer has
+ * written.
+ *
+ * @category jobs
+ */
+export const forget: Job.Timer<Transaction.Transaction | Transaction.Reader> = Job.timer(
+  "forget-intents",
+  "1 hour",
+  Effect.gen(function*() {
+    const now = yield* Transaction.now
+    const rows = yield* Transaction.select(Intents, {
+      where: [["status", "=", "done"], ["acceptedAt", "<", now - retention.orderOrPayment]],
+      limit: 1_000
+    })
+    for (const { operationId } of rows) yield* Transaction.remove(Intents, { operationId })
+  })
+)

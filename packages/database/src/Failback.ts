@@ -345,21 +345,27 @@ export interface Proof {
 }
 
 /**
- * Compares the rows named, and the number of rows of each table, on both sides, under the lock.
+ * Compares the rows named, and the number of rows of each table as far as it is counted, on both sides, under the lock.
  *
  * @category steps
  */
-export const prove = (sides: Sides, names: ReadonlySet<RowName>): Effect.Effect<Proof, StepError> =>
+export const prove = (
+  sides: Sides,
+  names: ReadonlySet<RowName>,
+  counted: number
+): Effect.Effect<Proof, StepError> =>
   both(sides, (head) =>
     Effect.gen(function*() {
       const { primary, shadow } = sides
       const pulled = yield* pull(sides, head)
       const compared = new Set([...names, ...pulled])
       const tables = [...shadow.tables.values()].filter(({ name }) => name !== SystemTables.DeadLetters.name)
-      const [current, [counted]] = yield* atOnce(
+      const [current, [found]] = yield* atOnce(
         readRows(sides, compared),
         primary.run([{
-          text: tables.map(({ name }, at) => `select ${at} as at, count(*) as n from "${name}"`).join(" union all ")
+          text: tables.map(({ name }, at) =>
+            `select ${at} as at, count(*) as n from (select 1 from "${name}" limit ${counted}) as some`
+          ).join(" union all ")
         }])
       )
       return yield* file(() => {
@@ -375,8 +381,9 @@ export const prove = (sides: Sides, names: ReadonlySet<RowName>): Effect.Effect<
           return isSame ? [] : [[name, there ?? null] as const]
         })
         const left = converge(sides, different)
-        const counts = new Map(counted?.rows.map((row) => [Number(row["at"]), Number(row["n"])]))
-        const isCopyNeeded = left.length > 0 || tables.some((table, at) => shadow.count(table) !== counts.get(at))
+        const counts = new Map(found?.rows.map((row) => [Number(row["at"]), Number(row["n"])]))
+        const isCopyNeeded = left.length > 0 ||
+          tables.some((table, at) => shadow.count(table, counted) !== counts.get(at))
         shadow.follow(head, sides.sharers())
         return { rows: compared.size, tables: tables.length, repaired: different.length, isCopyNeeded }
       })

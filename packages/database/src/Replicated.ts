@@ -174,7 +174,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       if (state.mode !== "primary") {
         return yield* new PrimaryAway({ detail: "Postgres was lost again before the comparison" })
       }
-      const proof = yield* Failback.prove(sides, new Set(yield* file(shadow.allRows)))
+      const proof = yield* Failback.prove(sides, new Set(yield* file(shadow.allRows)), Number.MAX_SAFE_INTEGER)
       return { proof, copied: proof.isCopyNeeded ? yield* Failback.copy(sides) : 0 }
     })
     const drill = (alone: Duration.Duration) =>

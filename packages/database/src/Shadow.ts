@@ -96,7 +96,7 @@ export interface Shadow {
   readonly pendingCount: () => number
   readonly oldestPending: () => number | undefined
   readonly settle: (ns: ReadonlyArray<number>, status: "merged" | "withheld", at: number) => void
-  readonly count: (table: Table) => number
+  readonly count: (table: Table, upTo: number) => number
   /** Whether nothing has been done in it yet; rows that its migrations made are nobody's work. */
   readonly isEmpty: () => boolean
   /** The ids of the operations before this number whose records are to be kept, the newest first. */
@@ -403,7 +403,7 @@ export const make = (
         ).lastInsertRowid
       )
     },
-    count: (table) => Number(value(`select count(*) from "${table.name}"`)),
+    count: (table, upTo) => Number(value(`select count(*) from (select 1 from "${table.name}" limit ?)`, upTo)),
     allRows: () =>
       [...tables.values()].flatMap((table) =>
         rows(`select ${table.key.map((field) => column(table, field)).join(", ")} from "${table.name}"`).map((row) =>
