@@ -364,7 +364,7 @@ export const prove = (
         readRows(sides, compared),
         primary.run([{
           text: tables.map(({ name }, at) =>
-            `select ${at} as at, count(*) as n from (select 1 from "${name}" limit ${counted}) as some`
+            `select ${at} as at, count(*) as n from (select 1 from "${name}" limit ${counted}) as first_rows`
           ).join(" union all ")
         }])
       )
