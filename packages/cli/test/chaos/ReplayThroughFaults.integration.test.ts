@@ -23,6 +23,9 @@ type Range = [from: number, to: number]
 
 type Run = Effect.Effect.Success<ReturnType<typeof ChaosRun.make>>
 
+/** The goods are there, the first orders have ended, others have not. */
+const areUnderWay = ({ ended, invoices }: Replays.Progress) => ended > 0 && ended < invoices
+
 /** Kills and stalls each server in turn, in an order that the seed chooses, always with orders under way. */
 const disturbServers = (
   stage: Stage.Stage,
@@ -41,7 +44,7 @@ const disturbServers = (
         quietMillis: choices.integer(...run.form<Range>([500, 1_500], [2_000, 15_000])),
         lastsMillis: choices.integer(...run.form<Range>([2_500, 3_500], [2_000, 20_000]))
       }, {
-        when: () => progress.ended < progress.invoices,
+        when: () => areUnderWay(progress),
         during: Effect.sync(() => {
           run.sometimes(`${kind} of ${server} with orders under way`)
           if (run.isLong) process.stdout.write(`${progress.line}; ${kind} of ${server}\n`)
@@ -60,7 +63,7 @@ const killAgents = ({ fleet }: Stage.Stage, run: Run, progress: Replays.Progress
       yield* Stage.pause(choices.integer(...run.form<Range>([7_000, 9_000], [18_000, 22_000])))
       // All of them in turn, then any.
       const victim = kill < fleet.members.length ? [first, ...others][kill] ?? first : choices.pick([first, ...others])
-      const isLive = progress.ended < progress.invoices
+      const isLive = areUnderWay(progress)
       yield* victim.kill
       run.sometimes("kill of an agent with orders under way", isLive)
       yield* Stage.pause(choices.integer(50, 1_000))
