@@ -117,21 +117,29 @@ describe.skipIf(isMissing)("a replay through faults", () => {
         const progress: Replays.Progress = { invoices: 0, ended: 0, line: "" }
         let isReplayed = false
         let isDisturbed = false
-        const nemesis = yield* Effect.fork(Effect.gen(function*() {
-          for (let round = 0; round === 0 || (run.isLong && !isReplayed); round++) {
-            yield* disturbServers(stage, run, progress, round)
-          }
-          isDisturbed = true
-        }))
+        const replayed = yield* Effect.makeLatch()
+        const disturbed = (round: number) => disturbServers(stage, run, progress, round)
+        const nemesis = yield* Effect.fork(
+          (run.isLong
+            // A fault that waits for orders under way would wait for ever when there are no more.
+            ? Effect.raceFirst(
+              Effect.iterate(0, { while: () => true, body: (n) => Effect.as(disturbed(n), n + 1) }),
+              replayed.await
+            )
+            : disturbed(0)).pipe(Effect.andThen(Effect.sync(() => {
+              isDisturbed = true
+            })))
+        )
         const killer = yield* Effect.fork(killAgents(stage, run, progress, () => isDisturbed || isReplayed))
         const watcher = yield* Effect.fork(watch(stage, run, () => isReplayed && isDisturbed))
         const begun = performance.now()
-        const { days: replayed, endings } = yield* Replays.replay(
+        const { days: daysReplayed, endings } = yield* Replays.replay(
           { days, concurrency },
           progress,
           () => !run.isLong && isDisturbed
         ).pipe(Effect.provide(Stage.client(stage)))
         isReplayed = true
+        yield* replayed.open
         run.figure("orders", endings.length)
         run.figure("replay seconds", (performance.now() - begun) / 1_000)
         yield* Fiber.join(nemesis)
@@ -145,7 +153,7 @@ describe.skipIf(isMissing)("a replay through faults", () => {
         run.figure("seconds to rest", (performance.now() - healed) / 1_000)
         assert.deepStrictEqual(found.lines, [])
 
-        const calm = yield* Replays.undisturbed({ days: replayed, concurrency })
+        const calm = yield* Replays.undisturbed({ days: daysReplayed, concurrency })
         assert.deepStrictEqual(calm.verification.findings, [])
         const report = (disturbed: ReadonlyArray<Ending>) =>
           Effect.gen(function*() {
