@@ -1,18 +1,36 @@
 import { NotFound } from "@holdfast/contracts/Errors"
+import * as Settlement from "@holdfast/database/Settlement"
 import { Conflicts, Withheld } from "@holdfast/database/SystemTables"
 import type { Row } from "@holdfast/database/Table"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 
 /** What has become of a withheld operation. */
 export const ConflictStatus = Schema.Literal("open", "applied", "discarded")
 
+/** A row that a withheld operation changes. Only a row in conflict has `id`, `policy`, `reason` and `primary`. */
+const ChangedRow = Schema.Struct({
+  table: Schema.String,
+  key: Schema.Unknown,
+  id: Schema.optional(Schema.String).annotations({ description: "The id of the conflict" }),
+  policy: Schema.optional(Schema.String).annotations({ description: "How rows of the table merge" }),
+  reason: Schema.optional(Schema.String).annotations({
+    description: "Why the row is in conflict; absent where it is not"
+  }),
+  before: Schema.Unknown.annotations({ description: "The row as the operation found it; null where there was none" }),
+  primary: Schema.optional(Schema.Unknown).annotations({
+    description: "The row as Postgres had it when the conflict was found; null where it had none"
+  }),
+  outage: Schema.Unknown.annotations({ description: "The row as the outage wanted it; null where it was deleted" })
+})
+
 /**
- * An operation of an outage that could not merge, as operators see it: as a whole it waits, with each row that is in
- * conflict as both sides have it.
+ * An operation of an outage that could not merge, as operators see it: as a whole it waits, with every row that it
+ * changes. Those that are in conflict come first, as both sides have them.
  *
  * @category schemas
  */
@@ -23,15 +41,7 @@ export const ConflictView = Schema.Struct({
   at: Schema.String,
   behind: Schema.optional(Schema.String).annotations({ description: "The operation that must be settled before it" }),
   settledBy: Schema.optional(Schema.String),
-  rows: Schema.Array(Schema.Struct({
-    id: Schema.String,
-    table: Schema.String,
-    key: Schema.Unknown,
-    policy: Schema.String.annotations({ description: "How rows of the table merge" }),
-    reason: Schema.String,
-    primary: Schema.Unknown.annotations({ description: "The row as Postgres has it; null where it has none" }),
-    outage: Schema.Unknown.annotations({ description: "The row as the outage wanted it; null where it was deleted" })
-  }))
+  rows: Schema.Array(ChangedRow)
 }).annotations({ identifier: "Conflict" })
 export type ConflictView = typeof ConflictView.Type
 
@@ -40,6 +50,38 @@ const iso = (millis: number): string => DateTime.formatIso(DateTime.unsafeMake(m
 type Operation = Row<typeof Withheld>
 type Conflict = Row<typeof Conflicts>
 
+/** The name of a row, however its key is ordered. */
+const nameOf = (table: string, key: unknown): string =>
+  `${table} ${JSON.stringify(Predicate.isRecord(key) ? Object.entries(key).sort() : key)}`
+
+/** Every row that the operation changes, those in conflict first. */
+const rowsOf = (operation: Operation, conflicts: ReadonlyArray<Conflict>): ConflictView["rows"] => {
+  const changes = Settlement.changesOf(operation).map((change) => {
+    const key: unknown = JSON.parse(change.key)
+    return { ...change, key, name: nameOf(change.table, key) }
+  })
+  const befores = new Map(changes.toReversed().map(({ before, name }) => [name, before]))
+  const disputed = new Set(conflicts.map(({ rowKey, tableName }) => nameOf(tableName, rowKey)))
+  return [
+    ...conflicts.map((conflict) => ({
+      table: conflict.tableName,
+      key: conflict.rowKey,
+      id: conflict.id,
+      policy: conflict.policy,
+      reason: conflict.reason,
+      before: befores.get(nameOf(conflict.tableName, conflict.rowKey)) ?? null,
+      primary: conflict.primaryRow,
+      outage: conflict.outageRow
+    })),
+    ...changes.filter(({ name }) => !disputed.has(name)).map(({ after, before, key, table }) => ({
+      table,
+      key,
+      before,
+      outage: after
+    }))
+  ]
+}
+
 const shown = (operation: Operation, conflicts: ReadonlyArray<Conflict>): ConflictView => ({
   id: operation.operationId,
   status: operation.status,
@@ -47,15 +89,7 @@ const shown = (operation: Operation, conflicts: ReadonlyArray<Conflict>): Confli
   at: iso(operation.at),
   ...(operation.behind === null ? {} : { behind: operation.behind }),
   ...(operation.settledBy === null ? {} : { settledBy: operation.settledBy }),
-  rows: conflicts.filter(({ operationId }) => operationId === operation.operationId).map((conflict) => ({
-    id: conflict.id,
-    table: conflict.tableName,
-    key: conflict.rowKey,
-    policy: conflict.policy,
-    reason: conflict.reason,
-    primary: conflict.primaryRow,
-    outage: conflict.outageRow
-  }))
+  rows: rowsOf(operation, conflicts.filter(({ operationId }) => operationId === operation.operationId))
 })
 
 const withRows = (operations: ReadonlyArray<Operation>) =>

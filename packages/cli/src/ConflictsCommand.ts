@@ -24,10 +24,12 @@ const text = (value: unknown): string =>
   value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value)
 
 /** Which rows are in conflict, and why; or what it waits for. */
-const about = ({ behind, rows }: ConflictView): string =>
-  behind !== undefined && rows.length === 0
+const about = ({ behind, rows }: ConflictView): string => {
+  const disputed = rows.filter(({ reason }) => reason !== undefined)
+  return behind !== undefined && disputed.length === 0
     ? `waits behind ${behind}`
-    : rows.map(({ key, reason, table }) => `${table} ${text(key)}: ${reason}`).join("; ")
+    : disputed.map(({ key, reason, table }) => `${table} ${text(key)}: ${reason}`).join("; ")
+}
 
 const columns = ["id", "status", "command", "at", "conflict"]
 const cells = (conflict: ConflictView): ReadonlyArray<string> => [
@@ -40,20 +42,26 @@ const cells = (conflict: ConflictView): ReadonlyArray<string> => [
 
 const fieldsOf = (row: unknown): Readonly<Record<string, unknown>> => Predicate.isRecord(row) ? row : {}
 
-/** Both sides of a row, column by column, those first in which they differ. */
-const sides = ({ key, outage, policy, primary, reason, table: name }: ConflictView["rows"][number]): string => {
-  const there = fieldsOf(primary)
-  const wanted = fieldsOf(outage)
-  const fields = [...new Set([...Object.keys(there), ...Object.keys(wanted)])]
-  const differs = (field: string) => text(there[field]) !== text(wanted[field])
-  const rows = [...fields.filter(differs), ...fields.filter((field) => !differs(field))].map((field) => [
+/**
+ * A row as the operation found it and wanted it, and where it is in conflict as Postgres had it; those columns first in
+ * which they differ.
+ */
+const sides = (row: ConflictView["rows"][number]): string => {
+  const versions = [
+    { title: "before", row: row.before, none: "(no row)" },
+    ...(row.reason === undefined ? [] : [{ title: "in Postgres", row: row.primary, none: "(no row)" }]),
+    { title: "in the outage", row: row.outage, none: "(deleted)" }
+  ]
+  const fields = [...new Set(versions.flatMap((version) => Object.keys(fieldsOf(version.row))))]
+  const differs = (field: string) => new Set(versions.map((version) => text(fieldsOf(version.row)[field]))).size > 1
+  const lines = [...fields.filter(differs), ...fields.filter((field) => !differs(field))].map((field) => [
     differs(field) ? "≠" : "",
     field,
-    primary === null ? "(no row)" : text(there[field]),
-    outage === null ? "(deleted)" : text(wanted[field])
+    ...versions.map(({ none, row }) => row === null ? none : text(fieldsOf(row)[field]))
   ])
-  return `${name} ${text(key)}: ${reason} (${policy})\n` +
-    table([["", "column", "in Postgres", "in the outage"], ...rows])
+  const conflict = row.reason === undefined ? "not in conflict" : `in conflict, ${row.reason} (${row.policy ?? ""})`
+  return `${row.table} ${text(row.key)}: ${conflict}\n` +
+    table([["", "column", ...versions.map(({ title }) => title)], ...lines])
 }
 
 const shown = (conflict: ConflictView): string =>
@@ -97,7 +105,9 @@ const show = Command.make("show", { agent, id, url, json }, (given) =>
     const conflict = yield* api.get(pathOf(given), ConflictView)
     yield* given.json ? printJson(conflict) : print(shown(conflict))
   }).pipe(client(given.url))).pipe(
-    Command.withDescription("Show an operation with its rows as Postgres has them and as the outage wanted them")
+    Command.withDescription(
+      "Show an operation with every row that it changes: as it found it, as Postgres had it, as the outage wanted it"
+    )
   )
 
 const settle = Command.make("settle", {

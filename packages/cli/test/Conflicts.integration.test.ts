@@ -78,15 +78,17 @@ describe.skipIf(TestServers.isMissing("postgres"))("an operator's commands", () 
         const created = yield* cut.send("POST", "/product/products", product, { "idempotency-key": "mug" })
         assert.strictEqual(created.status, 201, JSON.stringify(created.body))
         const path = `/product/products/${created.body.id}`
-        const edit = (process: typeof cut, title: string) =>
+        const edit = (process: typeof cut, title: string, version: number = created.body.version) =>
           process.send("PATCH", path, { title: { en: title } }, {
-            "if-match": `"${created.body.version}"`,
+            "if-match": `"${version}"`,
             "idempotency-key": title
           })
         yield* until(Effect.map(other.send("GET", path, undefined, {}), ({ status }) => status === 200 || undefined))
         yield* Effect.zipRight(proxy.refuse, proxy.cut)
         yield* cut.level("1")
-        assert.strictEqual((yield* edit(cut, "Alone")).status, 200)
+        const alone = yield* edit(cut, "Alone")
+        assert.strictEqual(alone.status, 200)
+        assert.strictEqual((yield* edit(cut, "Later", alone.body.version)).status, 200)
         assert.strictEqual((yield* edit(other, "Elsewhere")).status, 200)
         yield* proxy.pass
         yield* cut.level("0")
@@ -100,13 +102,32 @@ describe.skipIf(TestServers.isMissing("postgres"))("an operator's commands", () 
         const json = yield* holdfast("conflicts", "--json", "--url", cut.at)
         assert.deepInclude(JSON.parse(json.stdout)[0], { agent: "product", id, status: "open" })
         const shown = yield* holdfast("conflicts", "show", "product", id, "--url", cut.at)
-        assert.match(shown.stdout, /≠ +title +\{"en":"Elsewhere"\} +\{"en":"Alone"\}/)
+        assert.match(shown.stdout, /^product_content .*: in conflict, row_changed/m)
+        assert.match(shown.stdout, /≠ +title +\{"en":"Mug"\} +\{"en":"Elsewhere"\} +\{"en":"Alone"\}/)
+        // What waits behind it shows its changes too: each is to be decided by what it wanted.
+        const waiting = yield* holdfast("conflicts", "show", "product", `${id.slice(0, -5)}Later`, "--url", cut.at)
+        assert.include(waiting.stdout, `waits behind  ${id}`)
+        assert.match(waiting.stdout, /^product_content .*: not in conflict/m)
+        assert.match(waiting.stdout, /≠ +title +\{"en":"Alone"\} +\{"en":"Later"\}/)
         const settled = yield* holdfast("conflicts", "settle", "product", id, "--keep", "primary", "--url", cut.at)
         assert.deepStrictEqual([settled.exit, settled.stderr], [0, ""])
         assert.include(settled.stdout, "discarded")
         const late = yield* holdfast("conflicts", "settle", "product", id, "--keep", "outage", "--url", cut.at)
         assert.strictEqual(late.exit, 1)
         assert.include(late.stderr, "It was decided before, the other way")
+        // What waited behind it is a decision of its own now: it followed an edit that was dropped.
+        const next = yield* holdfast("conflicts", "show", "product", `${id.slice(0, -5)}Later`, "--url", cut.at)
+        assert.match(next.stdout, /≠ +title +\{"en":"Alone"\} +\{"en":"Elsewhere"\} +\{"en":"Later"\}/)
+        yield* holdfast(
+          "conflicts",
+          "settle",
+          "product",
+          `${id.slice(0, -5)}Later`,
+          "--keep",
+          "primary",
+          "--url",
+          cut.at
+        )
         assert.strictEqual((yield* holdfast("conflicts", "--status", "open", "--url", cut.at)).stdout, "no conflicts\n")
 
         const drill = yield* holdfast("drill", "--seconds", "0.5", "--url", other.at)

@@ -18,8 +18,14 @@ const DAY = 24 * 60 * 60 * 1000
 type Withheld = Row<typeof SystemTables.Withheld>
 type Conflict = Row<typeof SystemTables.Conflicts>
 
-/** The changes as the merge stored them. */
-const changesOf = (withheld: Withheld): ReadonlyArray<LoggedChange> => withheld.changes as ReadonlyArray<LoggedChange>
+/**
+ * The changes of a withheld operation, in its order.
+ *
+ * @category reading
+ */
+export const changesOf = (withheld: Withheld): ReadonlyArray<LoggedChange> =>
+  // As the merge stored them.
+  withheld.changes as ReadonlyArray<LoggedChange>
 
 /** Every operation that was ever withheld, the oldest first. */
 export const list = (database: DatabaseShape): Effect.Effect<ReadonlyArray<WithheldOperation>, ReadError> =>
