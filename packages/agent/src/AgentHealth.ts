@@ -218,38 +218,106 @@ const worksOf = (agent: AgentStatus) => {
 
 const toMerge = (agent: AgentStatus, { now }: Moment): string => {
   const { oldestAt = now, pending = 0 } = agent.database?.primary?.backlog() ?? {}
-  return pending === 0
-    ? "no operations to merge"
-    : `${counted(pending, "operation", "operations")} to merge, oldest ${span(now - oldestAt)}`
+  return `${counted(pending, "operation", "operations")} to merge, oldest ${span(now - oldestAt)}`
 }
 
-/** Why a dependency is away, for the end of a sentence. */
+/** Why a dependency is away, behind its name. */
 const because = (dependency: Dependency | undefined): string => {
   const error = dependency?.current().lastError
-  return error === undefined ? "" : `: ${error}`
+  return error === undefined ? "" : ` (${error})`
 }
 
-const reasonInWords: Readonly<Record<Degradation.Reason, (agent: AgentStatus, moment: Moment) => string>> = {
+const postgres = (agent: AgentStatus): string => `Postgres is away${because(agent.database?.primary?.dependency)}`
+
+const withoutStore = (agent: AgentStatus, consequence: string): string =>
+  agent.facts().primary === "absent" ? consequence : `${postgres(agent)}; ${consequence}`
+
+const reasonInWords: Readonly<Record<Degradation.Reason, (agent: AgentStatus) => string>> = {
   primary_away_fallback_forbidden: (agent) =>
-    `nothing works without Postgres, because ${
+    `${postgres(agent)}; nothing works without Postgres, because ${
       AgentConfig.fallbackVariable(agent.name)
-    } (or HOLDFAST_FALLBACK) is forbidden; make ` +
-    `Postgres answer, or allow the fallback and start again${because(agent.database?.primary?.dependency)}`,
-  nothing_can_be_served: () => "no store can be opened",
-  no_store_answers: () => "no store answers; reads come from memory",
+    } (or HOLDFAST_FALLBACK) is forbidden; make Postgres answer, or allow the fallback and start again`,
+  nothing_can_be_served: (agent) => withoutStore(agent, "no store can be opened"),
+  no_store_answers: (agent) => withoutStore(agent, "no store answers; reads come from memory"),
   standby_unwritable: (agent) =>
     agent.facts().primary === "absent"
       ? `SQLite cannot be written, reads only${because(agent.file)}`
-      : `Postgres is away and SQLite cannot be written in its place, reads only${because(agent.file)}`,
-  primary_and_bus_away: () => "Postgres and Kafka are both away: reads only",
-  backlog_full: (agent, moment) =>
-    `the backlog is full (${toMerge(agent, moment)}): reads only until Postgres has taken it`,
-  bus_away: (agent, moment) =>
-    `Kafka is away; ${counted(outboxDepth(agent, moment), "message waits", "messages wait")} in the outbox` +
-    because(agent.broker),
-  standby_serves: (agent, moment) => `SQLite serves in place of Postgres; ${toMerge(agent, moment)}`,
-  merging: (agent, moment) => `Postgres is back and takes what SQLite has taken meanwhile; ${toMerge(agent, moment)}`
+      : `${postgres(agent)}; SQLite cannot be written in its place, reads only${because(agent.file)}`,
+  primary_and_bus_away: (agent) =>
+    "Postgres and Kafka are both away: reads only, and messages wait in the outbox; " +
+    `${postgres(agent)}, Kafka${because(agent.broker)}`,
+  backlog_full: () => "the backlog is full: reads only until Postgres has taken it",
+  bus_away: (agent) => `Kafka is away${because(agent.broker)}; messages wait in the outbox`,
+  standby_serves: (agent) =>
+    agent.isDrilling()
+      ? "a drill; SQLite serves in place of Postgres"
+      : `${postgres(agent)}; SQLite serves in its place`,
+  merging: (agent) =>
+    `${agent.isDrilling() ? "a drill: " : ""}Postgres is back and takes what SQLite has taken meanwhile`
 }
+
+const ofPrimary: ReadonlyArray<Degradation.Reason> = ["primary_and_bus_away", "standby_serves"]
+
+/** What the words of a reason say already. */
+const covered: Readonly<Partial<Record<Degradation.Reason, ReadonlyArray<Degradation.Reason>>>> = {
+  primary_away_fallback_forbidden: [
+    ...ofPrimary,
+    "nothing_can_be_served",
+    "no_store_answers",
+    "standby_unwritable",
+    "merging"
+  ],
+  nothing_can_be_served: [...ofPrimary, "no_store_answers", "standby_unwritable"],
+  no_store_answers: [...ofPrimary, "standby_unwritable"],
+  standby_unwritable: ["standby_serves"],
+  primary_and_bus_away: ["standby_serves", "bus_away"]
+}
+
+/**
+ * Why the level is what it is, each cause once.
+ *
+ * @category accessors
+ */
+export const reasonsOf = (agent: AgentStatus): ReadonlyArray<string> => {
+  const { reasons } = agent.degradation()
+  const said = new Set<Degradation.Reason>()
+  return reasons.flatMap((reason) => {
+    if (said.has(reason)) return []
+    for (const other of covered[reason] ?? []) said.add(other)
+    return [reasonInWords[reason](agent)]
+  })
+}
+
+/**
+ * What waits for a person, and where it is listed.
+ *
+ * @category accessors
+ */
+export const waitingOf = (
+  agent: AgentStatus
+): Readonly<Record<Waiting, { readonly n: number; readonly says: string }>> => {
+  const conflicts = agent.database?.primary?.backlog().withheld ?? 0
+  const { deadLetters: { open }, sagasWaiting } = agent
+  return {
+    conflicts: {
+      n: conflicts,
+      says: `${counted(conflicts, "operation of an outage waits", "operations of an outage wait")} for a decision: ` +
+        `GET /${agent.name}/conflicts?status=open`
+    },
+    sagas: {
+      n: sagasWaiting,
+      says: `${counted(sagasWaiting, "saga needs", "sagas need")} an operator: ` +
+        `GET /${agent.name}/sagas?state=needs_operator`
+    },
+    "dead-letters": {
+      n: open,
+      says: `${counted(open, "dead letter waits", "dead letters wait")} for a decision: GET /${agent.name}/dead-letters`
+    }
+  }
+}
+
+/** Kinds of what waits for a person, each named as the command that lists it. */
+export type Waiting = "conflicts" | "sagas" | "dead-letters"
 
 /**
  * What an operator should know, in sentences.
@@ -257,21 +325,15 @@ const reasonInWords: Readonly<Record<Degradation.Reason, (agent: AgentStatus, mo
  * @category accessors
  */
 export const notesOf = (agent: AgentStatus, moment: Moment): ReadonlyArray<string> => {
-  const { heldUntil, memoryCache, reasons } = agent.degradation()
+  const { heldUntil, memoryCache } = agent.degradation()
   const primary = agent.database?.primary
-  const { lastError, nextProbeAt, status } = primary?.dependency.current() ?? {}
-  const withheld = primary?.backlog().withheld ?? 0
   const repaired = primary?.stats.lastFailback?.repaired ?? 0
+  const waiting = waitingOf(agent)
+  const waits = (kind: Waiting) => waiting[kind].n > 0 ? [waiting[kind].says] : []
   return [
     ...(agent.fault === undefined ? [] : [agent.fault]),
-    ...reasons.map((reason) => reasonInWords[reason](agent, moment)),
-    ...(status === "away" && lastError !== undefined && !reasons.includes("primary_away_fallback_forbidden")
-      ? [
-        `Postgres is away: ${lastError}` + (nextProbeAt === undefined || nextProbeAt <= moment.now
-          ? ""
-          : `; asked again in ${span(nextProbeAt - moment.now)}`)
-      ]
-      : []),
+    ...reasonsOf(agent),
+    ...((primary?.backlog().pending ?? 0) > 0 ? [`writes wait for Postgres; ${toMerge(agent, moment)}`] : []),
     ...(heldUntil === undefined || heldUntil <= moment.now
       ? []
       : [`what was away is back; the level gets better in ${span(heldUntil - moment.now)} if it stays`]),
@@ -279,31 +341,15 @@ export const notesOf = (agent: AgentStatus, moment: Moment): ReadonlyArray<strin
       ? ["the data folder cannot be used: while Postgres is away nothing can be written; see the log"]
       : []),
     ...(memoryCache ? [`memory stands in for Redis${because(agent.cache)}`] : []),
-    ...(withheld > 0
-      ? [
-        `${counted(withheld, "operation of an outage waits", "operations of an outage wait")} for a decision: ` +
-        `GET /${agent.name}/conflicts?status=open`
-      ]
-      : []),
+    ...waits("conflicts"),
     ...(agent.intentsWaiting > 0
       ? [`${counted(agent.intentsWaiting, "accepted request runs", "accepted requests run")} when Postgres is back`]
       : []),
     ...(repaired > 0
       ? [`the last return to Postgres found ${counted(repaired, "row", "rows")} that differed, and set them right`]
       : []),
-    ...(agent.sagasWaiting > 0
-      ? [
-        `${
-          counted(agent.sagasWaiting, "saga needs", "sagas need")
-        } an operator: GET /${agent.name}/sagas?state=needs_operator`
-      ]
-      : []),
-    ...(agent.deadLetters.open > 0
-      ? [
-        `${counted(agent.deadLetters.open, "dead letter waits", "dead letters wait")} for a decision: ` +
-        `GET /${agent.name}/dead-letters`
-      ]
-      : []),
+    ...waits("sagas"),
+    ...waits("dead-letters"),
     ...agent.lanes().filter((lane) => lane.paused).map((lane) =>
       `does not hear ${lane.source} now: ${lane.lastError ?? "unknown"}`
     ),

@@ -2,7 +2,7 @@ import type * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import * as Replicated from "@holdfast/database/Replicated"
 import type { StoreUnavailable } from "@holdfast/database/StoreError"
-import { DeadLetters, Intents as KeptRequests, Sagas } from "@holdfast/database/SystemTables"
+import { DeadLetters, Intents as KeptRequests, Sagas, Withheld } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as Consumer from "@holdfast/messaging/Consumer"
 import { EventBus } from "@holdfast/messaging/EventBus"
@@ -36,6 +36,7 @@ import * as KernelApi from "./KernelApi.ts"
 import * as LevelEvents from "./LevelEvents.ts"
 import * as LevelFacts from "./LevelFacts.ts"
 import * as LevelTimes from "./LevelTimes.ts"
+import * as OutageLog from "./OutageLog.ts"
 import * as StoreWatch from "./StoreWatch.ts"
 import * as Surfaces from "./Surfaces.ts"
 
@@ -102,12 +103,13 @@ const compile = (agent: Agent, surface: Surface<AnyService>): ReadonlyArray<Endp
 }
 
 /** Keeps at hand, for probes and metrics, which do no IO, how much waits for a person. */
-const countWaiting = (status: AgentStatus.AgentStatus): Job.Job<Database> =>
-  Job.worker(
+const countWaiting = (status: AgentStatus.AgentStatus): Job.Job<Database> => {
+  const tell = OutageLog.ofWaiting(status)
+  return Job.worker(
     "count-waiting",
-    { wakeOn: [DeadLetters, Sagas, KeptRequests], every: "1 minute" },
+    { wakeOn: [DeadLetters, Sagas, KeptRequests, Withheld], every: "1 minute" },
     Effect.flatMap(Database, (database) =>
-      Effect.map(
+      Effect.flatMap(
         database.read(Transaction.query(
           "select status as state, count(*) as n from dead_letter where status in ('open', 'parked') group by status " +
             "union all select state, count(*) as n from saga where ended_at is null and state = 'needs_operator' group by state " +
@@ -118,9 +120,11 @@ const countWaiting = (status: AgentStatus.AgentStatus): Job.Job<Database> =>
           status.deadLetters = { open: count("open"), parked: count("parked") }
           status.sagasWaiting = count("needs_operator")
           status.intentsWaiting = count("waiting")
+          return tell
         }
       ))
   )
+}
 
 const faultOf = (cause: Cause.Cause<StoreUnavailable>): string => {
   const error = Cause.squash(cause)
@@ -160,6 +164,7 @@ export const make = (
       ),
       file: undefined,
       database: undefined,
+      isDrilling: () => false,
       consumer: undefined,
       jobs: [],
       deadLetters: { open: 0, parked: 0 },
@@ -214,11 +219,13 @@ export const make = (
         const subscriptions = [...agent.subscriptions, ...agent.parts.flatMap((part) => part.subscriptions)]
         const consumer = yield* Consumer.make(subscriptions)
         const plain = yield* Effect.runtime<never>()
+        const drills = yield* Drill.Drills.make(database, { fallback })
+        status.isDrilling = () => drills.current().state === "running"
         runtime = Runtime.make({
           ...plain,
           context: Context.merge(plain.context, everything).pipe(
             Context.add(KernelApi.MessageConsumer, consumer),
-            Context.add(Drill.Drills, yield* Drill.Drills.make(database, { fallback }))
+            Context.add(Drill.Drills, drills)
           )
         })
         status.consumer = consumer
@@ -226,6 +233,7 @@ export const make = (
         AgentStatus.enter(status, "ready", yield* Clock.currentTimeMillis)
         yield* bus.join({ database, ...consumer })
         yield* LevelEvents.announce(database, degradation, instance)
+        yield* OutageLog.ofLevel(status, degradation.changes)
         jobs = yield* JobRunner.start([
           ...agent.jobs,
           ...agent.parts.flatMap((part) => part.jobs),

@@ -52,6 +52,8 @@ export interface AgentStatus {
   /** The file, watched; undefined until it is open. */
   file: Dependency | undefined
   database: DatabaseShape | undefined
+  /** Whether Postgres is set aside by a drill. */
+  isDrilling: () => boolean
   consumer: Pick<Consumer, "stats"> | undefined
   jobs: ReadonlyArray<JobStats>
   /** Counted in the background. */

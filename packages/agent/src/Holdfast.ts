@@ -20,6 +20,7 @@ import * as Health from "./Health.ts"
 import * as HttpRoute from "./HttpRoute.ts"
 import * as HttpServer from "./HttpServer.ts"
 import * as Metrics from "./Metrics.ts"
+import * as OutageLog from "./OutageLog.ts"
 import * as Servers from "./Servers.ts"
 
 /**
@@ -87,6 +88,7 @@ export const serve = (options: Options): Effect.Effect<Holdfast, HttpServer.List
     // What follows is closed by the drain, in its order; what is left after it, by the scope.
     const bus = yield* Layer.build(options.bus ?? Servers.bus(config))
     const redis = yield* Servers.redis(config)
+    if (redis !== undefined) yield* OutageLog.ofDependency("Redis", redis.dependency, "memory stands in for it")
     const admit = yield* admission(config, options.rateLimiter ?? Servers.rateLimiter(redis))
     const running = yield* Effect.provide(
       Effect.forEach(options.agents, (agent) =>

@@ -15,8 +15,8 @@ import * as Stream from "effect/Stream"
 const untilStored = Schedule.intersect(Schedule.spaced(Duration.seconds(1)), Schedule.recurs(600))
 
 /**
- * Tells others of each change of the agent's level, and logs it, for as long as the scope lives. The event is an operation
- * of the agent like any other: without a broker it waits in the outbox.
+ * Tells others of each change of the agent's level for as long as the scope lives. The event is an operation of the agent
+ * like any other: without a broker it waits in the outbox.
  *
  * @category programs
  */
@@ -45,13 +45,7 @@ export const announce = (
         answer: () => "",
         refusal: () => undefined
       })
-      return Effect.zipRight(
-        Effect.annotateLogs(
-          level > from ? Effect.logWarning(`level ${level}`) : Effect.logInfo(`level ${level}`),
-          { agent, from, to: level, reason: cause }
-        ),
-        Effect.forkScoped(Effect.ignore(Effect.retry(event, untilStored)))
-      )
+      return Effect.forkScoped(Effect.ignore(Effect.retry(event, untilStored)))
     })
   return Effect.asVoid(Effect.forkScoped(Stream.runForEach(degradation.changes, tell)))
 }

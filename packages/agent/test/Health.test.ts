@@ -197,7 +197,7 @@ describe("what is away", () => {
       assert.strictEqual((yield* post("/giftcard/cards", { amount: 1 }, { "idempotency-key": "two" })).status, 201)
       const detailed = yield* untilText(get, "/giftcard/health/detailed", "ECONNREFUSED")
       const [agent] = Array.from(Object(detailed.json["agents"])).map(Object)
-      assert.match(agent.notes[0], /^Kafka is away; \d+ messages? waits? in the outbox: probe: connect ECONNREFUSED/)
+      assert.match(agent.notes[0], /^Kafka is away \(probe: connect ECONNREFUSED.*\); messages wait in the outbox$/)
       assert.deepInclude(agent.dependencies.kafka, {
         status: "away",
         breaker: "open",
@@ -233,7 +233,7 @@ describe("what is away", () => {
           tls: false
         })
       })
-      const detailed = yield* untilText(get, "/giftcard/health/detailed", "memory stands in for Redis: ")
+      const detailed = yield* untilText(get, "/giftcard/health/detailed", "memory stands in for Redis (")
       assert.deepInclude(detailed.json, { status: "warn", degradationLevel: 0 })
       assert.deepInclude(Object(detailed.json["checks"])["redis:responseTime"][0], { status: "fail", breaker: "open" })
       assert.deepInclude((yield* get("/health/ready")).json, { redis: "memory", degradation_level: 0 })

@@ -73,6 +73,12 @@ const key = (name: string) => ({ "idempotency-key": name })
 
 const idOf = (reply: Reply) => Schema.decodeUnknownSync(Schema.String)(reply.json["id"])
 
+/** What the log says of levels. */
+// What a line holds is asserted where it is used.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+const levelsIn = (log: ReadonlyArray<string>): ReadonlyArray<any> =>
+  log.map((line) => Object(JSON.parse(line))).filter(({ message }) => /^level \d/.test(String(message)))
+
 const refuseAll = (proxy: TcpProxy.TcpProxy) => Effect.zipRight(proxy.refuse, proxy.cut)
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent on Postgres", () => {
@@ -97,8 +103,9 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
     () =>
       Effect.gen(function*() {
         const { proxy, through } = yield* database
-        const { get, post } = yield* start(through)
+        const { get, log, post } = yield* start(through)
         yield* until(get, "/health/ready", ({ status }) => status === 200)
+        assert.deepStrictEqual(levelsIn(log), [])
         const healthy = yield* detail(get)
         assert.deepStrictEqual(healthy.notes, [])
         assert.deepInclude(healthy.agent.dependencies.postgres, {
@@ -144,11 +151,8 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
           "/giftcard/health/ready",
           ({ json }) => json["database"] === "degraded"
         ).pipe(Effect.zipRight(detail(get)))
-        assert.match(
-          away.notes[0] ?? "",
-          /^SQLite serves in place of Postgres; [1-9]\d* operations? to merge, oldest \d+\.\d s$/
-        )
-        assert.match(away.notes[1] ?? "", /^Postgres is away: connect ECONNREFUSED/)
+        assert.match(away.notes[0] ?? "", /^Postgres is away \(.+\); SQLite serves in its place$/)
+        assert.match(away.notes[1] ?? "", /^writes wait for Postgres; [1-9]\d* operations? to merge, oldest \d+\.\d s$/)
         assert.include(away.notes.join("\n"), "1 accepted request runs when Postgres is back")
         assert.deepInclude(away.agent, { degradationLevel: 1, degradationName: "fallback", persistence: "file" })
         const { postgres } = away.agent.dependencies
@@ -197,6 +201,11 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
           1
         )
         assert.isAbove(yield* metric(get, "holdfast_degradation_time_seconds_total{agent=\"giftcard\",level=\"1\"}"), 0)
+        const [worse, better, ...more] = levelsIn(log)
+        assert.match(worse?.message ?? "", /^level 1: Postgres is away \(.+\); SQLite serves in its place$/)
+        assert.deepInclude(worse, { level: "warn", from: 0, to: 1, reason: "standby_serves" })
+        assert.deepInclude(better, { level: "info", message: "level 0: all as configured", from: 1, to: 0 })
+        assert.deepStrictEqual(more, [])
         const { text } = yield* get("/metrics")
         for (const line of text.trimEnd().split("\n")) {
           assert.match(line, /^(?:# (?:HELP|TYPE) [a-z0-9_]+ .+|[a-z0-9_]+(?:\{[^}]*\})? (?:[-+.\deE]+|\+Inf|NaN))$/)
@@ -235,6 +244,11 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         assert.strictEqual((yield* edit(cut, second, 2, "outage again")).status, 200)
         yield* proxy.pass
         yield* until(cut.get, "/health", isAtLevel(0))
+        yield* Effect.repeat(Effect.sleep("10 millis"), {
+          until: () => cut.log.some((line) => line.includes("holdfast conflicts"))
+        }).pipe(Effect.timeout("5 seconds"))
+        const told = cut.log.find((line) => line.includes("holdfast conflicts")) ?? ""
+        assert.match(told, /"warn".+\d operations? of an outage waits? for a decision: GET \/giftcard\/conflicts/)
 
         const open = (process: Serving) =>
           Effect.map(
@@ -309,7 +323,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
     () =>
       Effect.gen(function*() {
         const { url } = yield* database
-        const { get, post } = yield* start(url)
+        const { get, log, post } = yield* start(url)
         yield* until(get, "/health/ready", ({ status }) => status === 200)
         assert.deepStrictEqual((yield* get("/giftcard/drill")).json, { state: "never" })
         const absurd = yield* post("/giftcard/drill", { seconds: 61 })
@@ -328,6 +342,12 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         assert.isAtLeast(report.merged, 2)
         assert.isAtLeast(report.compared, 1)
         yield* until(get, "/health", isAtLevel(0))
+        const [left] = levelsIn(log)
+        assert.deepInclude(left, {
+          level: "info",
+          message: "level 1: a drill; SQLite serves in place of Postgres",
+          reason: "drill"
+        })
       }),
     30_000
   )
@@ -386,6 +406,30 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         assert.deepStrictEqual(rowsOf(json["items"]).map(({ amount }) => amount).sort(), [1, 5, 6])
       }),
     40_000
+  )
+
+  it.scopedLive(
+    "a start without its database says so in one line, at the level it begins with",
+    () =>
+      Effect.gen(function*() {
+        const unknown = new URL((yield* database).url)
+        unknown.pathname = "/nowhere"
+        const { get, log } = yield* start(unknown.href)
+        yield* until(get, "/health/ready", ({ status }) => status === 200)
+        yield* Effect.repeat(Effect.sleep("10 millis"), { until: () => levelsIn(log).length > 0 }).pipe(
+          Effect.timeout("5 seconds")
+        )
+        // Long enough for some probes more.
+        yield* Effect.sleep("500 millis")
+        const [line, ...more] = levelsIn(log)
+        assert.include(
+          line.message,
+          "level 1: Postgres is away (database \"nowhere\" does not exist; create the database"
+        )
+        assert.deepInclude(line, { level: "warn", agent: "giftcard", from: 0, to: 1 })
+        assert.deepStrictEqual(more, [])
+      }),
+    30_000
   )
 
   it.scopedLive(
