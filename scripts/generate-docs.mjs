@@ -333,7 +333,7 @@ const messageCells = (writeClass) =>
   levels.map((level) => {
     if (level >= 2) return "waits"
     const fate = CommandFate.of(writeClass, { level, isAlone: level === 1 })
-    return fate === "runs" ? "handled" : fate === "bounded" ? "within its bound" : "waits"
+    return fate === "runs" ? "handled" : fate === "bounded" ? "within its bound, else waits" : "waits"
   })
 
 const levelHeader = levels.map((level) => `${level} ${["full", "fallback", "isolated", "minimal", "failed"][level]}`)

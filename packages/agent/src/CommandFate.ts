@@ -1,8 +1,8 @@
 import type { WriteClass } from "@holdfast/contracts/CommandPolicy"
 
 /**
- * What becomes of a command at a moment: it runs (`bounded`: within its bound), is kept as an intent (202), or is refused
- * (503, nothing stored).
+ * What becomes of a command at a moment: it runs (`bounded`: within its bound, beyond it a request is refused and a message
+ * waits), is kept as an intent (202), or is refused (503, nothing stored).
  *
  * @category models
  */

@@ -104,9 +104,7 @@ export type ReleaseRequest = typeof ReleaseRequest.Type
 export const Shortage = Schema.Struct({
   sku: Sku,
   wanted: Schema.Number,
-  available: Schema.Number,
-  /** There is more, which may not be promised while the primary store is away. */
-  bounded: Schema.optional(Schema.Literal(true))
+  available: Schema.Number
 }).annotations({
   identifier: "Shortage"
 })

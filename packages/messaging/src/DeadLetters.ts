@@ -176,6 +176,12 @@ export const inTurn = (id: string) =>
       : letter
   })
 
+/** No earlier message of the scope of `d` is parked. */
+const isFirst = `not exists (
+  select 1 from dead_letter e where e.status = 'parked' and e.key = d.key and e.source = d.source
+  and e.topic = d.topic and e.first_at < d.first_at
+)`
+
 /**
  * The first parked message of each scope, by when it is due. Those behind it have no time of their own: they are due as
  * soon as they are first.
@@ -185,13 +191,25 @@ export const inTurn = (id: string) =>
 export const heads = (limit: number) =>
   Effect.map(
     Transaction.query(
-      `select id, coalesce(next_at, 0) as due from dead_letter d where status = 'parked' and not exists (
-        select 1 from dead_letter e where e.status = 'parked' and e.key = d.key and e.source = d.source
-        and e.topic = d.topic and e.first_at < d.first_at
-      ) order by 2 limit ?`,
+      `select id, coalesce(next_at, 0) as due from dead_letter d where status = 'parked' and ${isFirst} order by 2 limit ?`,
       [limit]
     ),
     (rows) => rows.map((row) => ({ id: String(row["id"]), due: Number(row["due"]) }))
+  )
+
+/**
+ * Of the first parked messages of each scope those that failed for this reason, whenever they are due; by their ids, from
+ * behind `after`.
+ *
+ * @category queries
+ */
+export const headsThatFailed = (errorCode: string, after: string, limit: number) =>
+  Effect.map(
+    Transaction.query(
+      `select id from dead_letter d where status = 'parked' and error_code = ? and id > ? and ${isFirst} order by id limit ?`,
+      [errorCode, after, limit]
+    ),
+    (rows) => rows.map((row) => String(row["id"]))
   )
 
 /** Why a message of a scope becomes a letter: its own failure, or the ones before it. */
@@ -238,13 +256,14 @@ export const write = (
   })
 
 /**
- * Writes that another attempt failed: `wait` until the next one, or none.
+ * Writes that the attempt of this number failed: `wait` until the next one, or none.
  *
  * @category writing
  */
 export const again = (
   agent: string,
   id: string,
+  attempts: number,
   reason: { readonly code: string; readonly detail: string },
   wait: number | undefined
 ) =>
@@ -254,7 +273,7 @@ export const again = (
     const status = before.status === "parked" && wait !== undefined ? "parked" as const : "open" as const
     const letter = yield* Transaction.update(Letters, { id }, (row) => ({
       ...row,
-      attempts: row.attempts + 1,
+      attempts,
       errorCode: reason.code,
       errorMessage: reason.detail,
       nextAt: status === "parked" && wait !== undefined ? now + wait : null,

@@ -172,17 +172,16 @@ export const make = (
     Effect.gen(function*() {
       const [first] = group
       if (first === undefined) return
-      const wait = Verdict.delay(1, yield* Random.next) ?? 0
+      const { reason } = first
+      const wait = reason === "behind" ? 0 : Verdict.delay(reason, 1, yield* Random.next) ?? 0
       const letters = DeadLetters.write(database.agent, group, wait)
       yield* database.execute(reactions.bookkeeping(first.envelope, "first", letters))
       for (const item of group) item.state = "settled"
-      if (first.reason === "behind" || first.reason._tag === "Park") stats.parked += group.length
+      if (reason === "behind" || reason._tag === "Park") stats.parked += group.length
       else {
         stats.buried++
         yield* Effect.logWarning(
-          `${database.agent} cannot handle ${first.envelope.type} ${
-            DeadLetters.idOf(first.envelope)
-          } (${first.reason.code})`
+          `${database.agent} cannot handle ${first.envelope.type} ${DeadLetters.idOf(first.envelope)} (${reason.code})`
         )
       }
     }).pipe(

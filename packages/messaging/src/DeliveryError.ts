@@ -21,6 +21,14 @@ export class Unprocessable extends Data.TaggedError("Unprocessable")<{
 export class NotYet extends Data.TaggedError("NotYet")<{ readonly detail: string }> {}
 
 /**
+ * What the message wants is there, and may not be given before the primary store is back: it is tried again until then,
+ * however long that takes, and the later messages of its key wait behind it.
+ *
+ * @category errors
+ */
+export class AwaitsPrimary extends Data.TaggedError("AwaitsPrimary")<{ readonly detail: string }> {}
+
+/**
  * Not the message fails but what it needs, e.g. the store: nothing is given up, the delivery pauses and is repeated.
  *
  * @category errors
@@ -40,4 +48,4 @@ export class DependencyAway extends Data.TaggedError("DependencyAway")<{
  *
  * @category errors
  */
-export type HandlerError = Unprocessable | NotYet | WriteError
+export type HandlerError = Unprocessable | NotYet | AwaitsPrimary | WriteError

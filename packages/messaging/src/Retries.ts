@@ -15,8 +15,11 @@ import * as Verdict from "./Verdict.ts"
 /** How many scopes are tried at once. */
 const BATCH = 256
 
-/** Messages that another process of this agent parked are looked for this often: it may be gone. */
+/** Messages that another process of this agent parked are looked for this often, in milliseconds: it may be gone. */
 const SWEEP = 60_000
+
+/** While the primary is away its return is looked for this often, in milliseconds. */
+const RETURN_WATCH = 500
 
 /** Pause while a dependency is away. */
 const PAUSE = "1 second"
@@ -63,13 +66,17 @@ export const attempt = (
     if (failure !== undefined && isNotTried(failure)) return yield* failure
     const verdict = failure === undefined ? Verdict.ofDefect(exit.cause) : Verdict.ofFailure(failure)
     if (verdict._tag === "Away") return yield* verdict.error
-    const wait = verdict._tag === "Park" ? Verdict.delay(letter.attempts + 1, yield* Random.next) : undefined
-    yield* write(DeadLetters.again(database.agent, id, verdict, wait))
+    // Waiting for the primary uses up no attempts: another failure after it is the first of its kind.
+    const isAnother = letter.errorCode === Verdict.awaitsPrimary && verdict.code !== Verdict.awaitsPrimary
+    const attempts = isAnother ? 1 : letter.attempts + 1
+    const wait = Verdict.delay(verdict, attempts, yield* Random.next)
+    yield* write(DeadLetters.again(database.agent, id, attempts, verdict, wait))
     return verdict
   })
 
 /**
- * Tries parked messages when they are due, the first of each scope, for ever. `wake` is opened whenever a letter changes.
+ * Tries parked messages when they are due, the first of each scope, for ever; those that wait for the primary also as soon
+ * as it is back. `wake` is opened whenever a letter changes.
  *
  * @category retrying
  */
@@ -78,22 +85,41 @@ export const retryParked = (
   reactions: Reactions<Transaction | Reader>,
   wake: Effect.Latch
 ): Effect.Effect<never> => {
+  const attemptAll = (ids: ReadonlyArray<string>) =>
+    Effect.forEach(
+      ids,
+      // Somebody else has dealt with it.
+      (id) => Effect.catchIf(attempt(database, reactions, id, undefined), isNotTried, () => Effect.void),
+      { concurrency: "unbounded", discard: true }
+    )
+  const isAlone = () => database.primary?.mode() === "alone"
+  /** Each that waits for the primary is tried once after each return; also after a start, which may have missed one. */
+  let isReturning = true
+  const resume = (after: string): Effect.Effect<void, DependencyAway> =>
+    Effect.gen(function*() {
+      const awaiting = DeadLetters.headsThatFailed(Verdict.awaitsPrimary, after, BATCH)
+      const ids = yield* Effect.mapError(database.read(awaiting), orAway)
+      yield* attemptAll(ids)
+      const last = ids.at(-1)
+      if (last !== undefined) yield* resume(last)
+    })
   const round = Effect.gen(function*() {
     wake.unsafeClose()
+    if (isAlone()) isReturning = true
+    else if (isReturning) {
+      yield* resume("")
+      isReturning = isAlone()
+    }
     const heads = yield* Effect.mapError(database.read(DeadLetters.heads(BATCH)), orAway)
     const now = yield* Clock.currentTimeMillis
     const due = heads.filter((head) => head.due <= now)
     if (due.length === 0) {
-      const wait = Math.min(SWEEP, (heads[0]?.due ?? Infinity) - now)
+      const sweep = isReturning ? RETURN_WATCH : SWEEP
+      const wait = Math.min(sweep, (heads[0]?.due ?? Infinity) - now)
       yield* Effect.timeoutOption(wake.await, Duration.millis(wait))
       return
     }
-    yield* Effect.forEach(
-      due,
-      // Somebody else has dealt with it.
-      ({ id }) => Effect.catchIf(attempt(database, reactions, id, undefined), isNotTried, () => Effect.void),
-      { concurrency: "unbounded", discard: true }
-    )
+    yield* attemptAll(due.map(({ id }) => id))
   })
   return Effect.forever(
     Effect.catchAllCause(round, (cause) =>

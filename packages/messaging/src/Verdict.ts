@@ -22,6 +22,9 @@ export interface Failed {
   readonly detail: string
 }
 
+/** The code of a message that waits for the primary store: it is never given up. */
+export const awaitsPrimary = "awaits_primary"
+
 /**
  * The verdict on a failure.
  *
@@ -31,6 +34,8 @@ export const ofFailure = (error: HandlerError | ExecuteError): Verdict => {
   switch (error._tag) {
     case "NotYet":
       return { _tag: "Park", code: "not_yet", detail: error.detail }
+    case "AwaitsPrimary":
+      return { _tag: "Park", code: awaitsPrimary, detail: error.detail }
     // Most often the event that creates the row has not come yet: another topic, no order between them.
     case "RowMissing":
       return { _tag: "Park", code: "row_missing", detail: `${error.table} has no row ${error.key}` }
@@ -71,12 +76,14 @@ const quick: RetryPolicy.RetryPolicy = { ...RetryPolicy.request, attempts: 6 }
 const slow = [10_000, 60_000, 600_000] as const
 
 /**
- * How long a parked message waits after so many attempts, in milliseconds; `undefined` when it has had them all. `random`
- * is in [0, 1).
+ * How long a message that failed so waits after so many attempts, in milliseconds; `undefined` when it is not tried again
+ * by itself. `random` is in [0, 1).
  *
  * @category arithmetic
  */
-export const delay = (attempts: number, random: number): number | undefined =>
-  attempts < quick.attempts
-    ? Math.ceil(RetryPolicy.delay(quick, attempts, 0, random))
-    : slow[attempts - quick.attempts]
+export const delay = ({ _tag, code }: Failed, attempts: number, random: number): number | undefined => {
+  if (_tag === "Bury") return undefined
+  if (attempts < quick.attempts) return Math.ceil(RetryPolicy.delay(quick, attempts, 0, random))
+  // One that waits for the primary is tried at its return anyway; each attempt before is one more operation to merge.
+  return slow[attempts - quick.attempts] ?? (code === awaitsPrimary ? slow.at(-1) : undefined)
+}

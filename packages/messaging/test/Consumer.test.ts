@@ -3,7 +3,7 @@ import { type Envelope, sourceOf } from "@holdfast/contracts/Envelope"
 import { DeadLettered } from "@holdfast/contracts/SystemEvents"
 import * as CloudEvents from "@holdfast/messaging/CloudEvents"
 import * as DeadLetters from "@holdfast/messaging/DeadLetters"
-import { Unprocessable } from "@holdfast/messaging/DeliveryError"
+import { AwaitsPrimary, NotYet, Unprocessable } from "@holdfast/messaging/DeliveryError"
 import * as Subscription from "@holdfast/messaging/Subscription"
 import { Clock, Effect, Exit, Scope, TestClock } from "effect"
 import {
@@ -104,6 +104,57 @@ it.scoped("what comes too early is tried nine times over eleven minutes, then wa
     }
     assert.deepStrictEqual(waits.slice(5), [10_000, 60_000, 600_000])
     assert.deepStrictEqual(yield* untilHeard(agent.database, 2), ["b0", "a1"])
+    assert.deepStrictEqual(yield* letters(agent), ["a0 open"])
+  }))
+
+it.scoped("what waits for the primary is not given up, however long; then it is handled, and its followers in order", () =>
+  Effect.gen(function*() {
+    const agent = yield* ledger
+    yield* agent.consumer.deliver([
+      envelope({ key: "a", n: 0, effect: "scarce" }),
+      envelope({ key: "a", n: 1, effect: "scarce" }),
+      envelope(good("b", 0))
+    ])
+    const first = Effect.map(agent.database.read(DeadLetters.list({ key: "a", limit: 1 })), ([letter]) => letter)
+    for (let attempts = 1; attempts < 30; attempts++) {
+      yield* TestClock.setTime((yield* first)?.nextAt ?? 0)
+      yield* until(agent.database, first, (letter) => letter?.attempts === attempts + 1)
+    }
+    assert.isAbove(yield* Clock.currentTimeMillis, 3 * 3_600_000)
+    assert.deepStrictEqual(yield* letters(agent), ["a0 parked", "a1 parked"])
+    yield* agent.consumer.deliver([envelope(good("a", 2))])
+    assert.deepStrictEqual(yield* heard(agent.database), ["b0"])
+    yield* makeReady(agent.database, "a")
+    yield* TestClock.adjust("10 minutes")
+    assert.deepStrictEqual(yield* untilHeard(agent.database, 4), ["b0", "a0", "a1", "a2"])
+    assert.deepStrictEqual(yield* letters(agent), [])
+  }))
+
+it.scoped("waiting for the primary uses up no attempts of another failure", () =>
+  Effect.gen(function*() {
+    let isScarce = true
+    const agent = yield* open("ledger", yield* temporaryDirectory, [
+      Subscription.on(Told, () =>
+        Effect.suspend((): Effect.Effect<never, AwaitsPrimary | NotYet> =>
+          isScarce ? new AwaitsPrimary({ detail: "not now" }) : new NotYet({ detail: "too early" })
+        ))
+    ])
+    yield* agent.consumer.deliver([envelope(good("a", 0))])
+    const first = Effect.map(agent.database.read(DeadLetters.list({ limit: 1 })), ([letter]) =>
+      letter)
+    for (let attempts = 1; attempts < 12; attempts++) {
+      yield* TestClock.setTime((yield* first)?.nextAt ?? 0)
+      yield* until(agent.database, first, (letter) =>
+        letter?.attempts === attempts + 1)
+    }
+    isScarce = false
+    yield* TestClock.adjust("10 minutes")
+    yield* until(agent.database, first, (letter) => letter?.errorCode === "not_yet")
+    assert.deepStrictEqual(yield* letters(agent), ["a0 parked"])
+    for (let attempts = 1; attempts < 9; attempts++) {
+      yield* TestClock.setTime((yield* first)?.nextAt ?? 0)
+      yield* until(agent.database, first, (letter) => letter?.attempts === attempts + 1)
+    }
     assert.deepStrictEqual(yield* letters(agent), ["a0 open"])
   }))
 

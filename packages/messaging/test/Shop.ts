@@ -7,7 +7,7 @@ import { OutcomeUnknown, StoreUnavailable } from "@holdfast/database/StoreError"
 import * as Table from "@holdfast/database/Table"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as Consumer from "@holdfast/messaging/Consumer"
-import { NotYet, Unprocessable } from "@holdfast/messaging/DeliveryError"
+import { AwaitsPrimary, NotYet, Unprocessable } from "@holdfast/messaging/DeliveryError"
 import { EventBus } from "@holdfast/messaging/EventBus"
 import * as Subscription from "@holdfast/messaging/Subscription"
 import { Context, Effect, Layer, Schema, type Scope } from "effect"
@@ -20,7 +20,7 @@ export const Told = Message.event("shop.told", {
   payload: Schema.Struct({
     key: Schema.String,
     n: Schema.Int,
-    effect: Schema.Literal("good", "early", "refused", "breaks-constraint", "row-missing", "defect")
+    effect: Schema.Literal("good", "early", "scarce", "refused", "breaks-constraint", "row-missing", "defect")
   }),
   key: (payload) => payload.key
 })
@@ -59,6 +59,10 @@ const hear = (told: Told, eventId: string) =>
       case "early": {
         const ready = yield* Transaction.get(Ready, { key: told.key })
         return ready._tag === "Some" ? undefined : yield* new NotYet({ detail: `${told.key} is not ready` })
+      }
+      case "scarce": {
+        const ready = yield* Transaction.get(Ready, { key: told.key })
+        return ready._tag === "Some" ? undefined : yield* new AwaitsPrimary({ detail: `no more ${told.key} for now` })
       }
       case "refused":
         return yield* new Unprocessable({ code: "refused", detail: "never" })

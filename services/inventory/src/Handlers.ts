@@ -73,12 +73,8 @@ export const handlers = Handler.group(InventoryApi, {
   reserve: Handler.command(({ payload }) =>
     Effect.gen(function*() {
       const answer = yield* Reservations.reserve(payload)
-      if (answer._tag === "Rejected") {
-        return answer.shortages.some(({ bounded }) => bounded)
-          // There is stock, but not for this process while it is alone: the answer is not for good.
-          ? yield* new DegradedWriteRefused({ level: 1 })
-          : yield* new InsufficientStock({ shortages: answer.shortages })
-      }
+      if (answer._tag === "Rejected") return yield* new InsufficientStock({ shortages: answer.shortages })
+      if (answer._tag === "BeyondBound") return yield* new DegradedWriteRefused({ level: 1 })
       return yield* answering("Confirmed")(answer)
     })
   ),

@@ -9,10 +9,11 @@ import type {
 import * as Events from "@holdfast/contracts/InventoryEvents"
 import * as Problem from "@holdfast/contracts/Problem"
 import { VariantChanged } from "@holdfast/contracts/ProductEvents"
+import type { ReservationRequest } from "@holdfast/contracts/Reservation"
 import { ConflictDetected } from "@holdfast/contracts/SystemEvents"
 import type { WriteError } from "@holdfast/database/StoreError"
 import * as Transaction from "@holdfast/database/Transaction"
-import { Unprocessable } from "@holdfast/messaging/DeliveryError"
+import { AwaitsPrimary, Unprocessable } from "@holdfast/messaging/DeliveryError"
 import * as Subscription from "@holdfast/messaging/Subscription"
 import * as Effect from "effect/Effect"
 import * as Oversell from "./Oversell.ts"
@@ -47,14 +48,27 @@ const answering = <R>(
   })
 }
 
+/** An order is not told that there is no stock where there is, and may only not be promised yet. */
+const reserve = (request: ReservationRequest) =>
+  Effect.gen(function*() {
+    const answer = yield* Reservations.reserve(request)
+    if (answer._tag === "BeyondBound") {
+      return yield* new AwaitsPrimary({
+        detail: `there is stock for ${request.orderId}, beyond what may be promised while Postgres is away`
+      })
+    }
+    yield* Reservations.announce(answer)
+  })
+
 export const subscriptions = [
   Subscription.on(
     Commands.ReserveStock,
     (request) =>
-      Reservations.reserve(request).pipe(
-        Effect.flatMap(Reservations.announce),
-        // Its id belongs to another order: no answer would be true.
-        Effect.catchTag("ReservationStateConflict", (conflict) => new Unprocessable(publicly(conflict)))
+      // Its id belongs to another order: no answer would be true.
+      Effect.catchTag(
+        reserve(request),
+        "ReservationStateConflict",
+        (conflict) => new Unprocessable(publicly(conflict))
       ),
     { writeClass: "bounded" }
   ),

@@ -12,6 +12,7 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import type { Allocation } from "./Domain/Allocation.ts"
 import { allocate } from "./Domain/Allocation.ts"
 import * as Bound from "./Domain/Bound.ts"
 import * as Extension from "./Domain/Extension.ts"
@@ -35,6 +36,11 @@ interface Rejected {
   readonly _tag: "Rejected"
   readonly orderId: OrderId
   readonly shortages: ReadonlyArray<Shortage>
+}
+
+/** The stock is there, and more than this process may promise while the primary store is away. */
+interface BeyondBound {
+  readonly _tag: "BeyondBound"
 }
 
 interface Expired {
@@ -99,6 +105,9 @@ const standing = (request: ReservationRequest, rows: ReadonlyArray<ReservationRo
     rows.find((row) => ReservationState.isOpen(row.state)) ??
     (request.reservationId === undefined ? rows.find((row) => row.heldAt === null) : undefined)
 
+const serves = (request: ReservationRequest, { lines, shortages }: Allocation): boolean =>
+  lines.length > 0 && (shortages.length === 0 || request.partial === true)
+
 const hold = (request: ReservationRequest, expired: ReservationRow | undefined) =>
   Effect.gen(function*() {
     const tx = yield* Transaction.Transaction
@@ -108,17 +117,13 @@ const hold = (request: ReservationRequest, expired: ReservationRow | undefined) 
       ? levels
       : levels.map((level) => Bound.within(level, bound.atStart(StockLevels, level), bound.share))
     const { lines, shortages } = allocate(request.lines, offered, request.allowSplit ?? true)
-    if (lines.length === 0 || (shortages.length > 0 && request.partial !== true)) {
-      const lacking = new Set(
-        allocate(request.lines, levels, request.allowSplit ?? true).shortages.map(({ sku }) => sku)
-      )
-      return {
-        _tag: "Rejected",
-        orderId: request.orderId,
-        shortages: shortages.map((shortage) =>
-          lacking.has(shortage.sku) ? shortage : { ...shortage, bounded: true as const }
-        )
-      } satisfies Rejected
+    if (!serves(request, { lines, shortages })) {
+      const unbound = bound === undefined
+        ? { lines, shortages }
+        : allocate(request.lines, levels, request.allowSplit ?? true)
+      return serves(request, unbound)
+        ? { _tag: "BeyondBound" } satisfies BeyondBound
+        : { _tag: "Rejected", orderId: request.orderId, shortages: unbound.shortages } satisfies Rejected
     }
     const ttlSeconds = request.ttlSeconds ?? defaultTtlSeconds
     const held = {

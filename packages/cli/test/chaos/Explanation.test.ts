@@ -22,7 +22,6 @@ const entry = (kind: string, second: number, data: Evidence["timeline"][number][
 
 const evidence = (changes: Partial<Evidence>): Evidence => ({
   timeline: [entry("placed", 0), entry("cancelled", 40)],
-  shortages: [],
   assessments: [],
   ...changes
 })
@@ -32,7 +31,6 @@ const judge = (disturbed: Ending, found: Evidence, undisturbed = ending("1")) =>
 
 describe("an order that ended otherwise", () => {
   it.each([
-    ["a bound", cancelled("out_of_stock"), evidence({ shortages: [{ sku: "A", bounded: true }] }), "bound"],
     [
       "a deadline",
       cancelled("stock_unknown"),
@@ -56,13 +54,7 @@ describe("an order that ended otherwise", () => {
   })
 
   it.each([
-    ["stock that was lacking, and no bound", cancelled("out_of_stock"), evidence({ shortages: [{ sku: "A" }] })],
-    [
-      "stock of which only some was bounded",
-      cancelled("out_of_stock"),
-      evidence({ shortages: [{ sku: "A", bounded: true }, { sku: "B" }] })
-    ],
-    ["a shortage that nobody told of", cancelled("out_of_stock"), evidence({})],
+    ["stock that was lacking, since undisturbed it is not", cancelled("out_of_stock"), evidence({})],
     [
       "a deadline that had not passed",
       cancelled("stock_unknown"),

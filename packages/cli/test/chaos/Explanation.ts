@@ -10,15 +10,13 @@ export interface Entry {
 /** What agents know of an order that ended otherwise than it does undisturbed. */
 export interface Evidence {
   readonly timeline: ReadonlyArray<Entry>
-  /** What inventory could not promise it; `bounded`: there was more, which a process may not promise without Postgres. */
-  readonly shortages: ReadonlyArray<{ readonly sku: string; readonly bounded?: true | undefined }>
   /** What fraud said of it, and when. */
   readonly assessments: ReadonlyArray<{ readonly outcome: string; readonly at: string }>
 }
 
 /** A rule that an agent declares, and what shows that it was at work. */
 export interface Explanation {
-  readonly rule: "bound" | "deadline" | "fraud fallback"
+  readonly rule: "deadline" | "fraud fallback"
   readonly detail: string
 }
 
@@ -34,12 +32,6 @@ const FRAUD_MILLIS = 5_000
 
 const when = ({ timeline }: Evidence, kind: string): number =>
   Date.parse(timeline.find((entry) => entry.kind === kind)?.at ?? "")
-
-/** Stock was there and beyond what a process may promise alone. */
-const byBound = (ending: Ending, { shortages }: Evidence): Explanation | undefined =>
-  ending.reason === "out_of_stock" && shortages.length > 0 && shortages.every(({ bounded }) => bounded === true)
-    ? { rule: "bound", detail: `no more of ${shortages.map(({ sku }) => sku).join(", ")} may be promised alone` }
-    : undefined
 
 /** An agent did not answer for as long as checkout waits. */
 const byDeadline = (ending: Ending, evidence: Evidence): Explanation | undefined => {
@@ -65,7 +57,7 @@ const byFallback = (ending: Ending, evidence: Evidence): Explanation | undefined
  * reason alone explains nothing: there must be a trace of what the rule demands.
  */
 export const explain = (ending: Ending, evidence: Evidence): Explanation | undefined =>
-  byBound(ending, evidence) ?? byDeadline(ending, evidence) ?? byFallback(ending, evidence)
+  byDeadline(ending, evidence) ?? byFallback(ending, evidence)
 
 /** The two endings of an invoice; undefined for one that it does not have. */
 export interface Difference {

@@ -158,7 +158,7 @@ describe.skipIf(isMissing)("a replay through faults", () => {
         const report = (disturbed: ReadonlyArray<Ending>) =>
           Effect.gen(function*() {
             const differences = Explanation.differences(calm.endings, disturbed)
-            return Explanation.report(differences, yield* Evidence.gather(stage, differences))
+            return Explanation.report(differences, yield* Evidence.gather(differences))
           }).pipe(Effect.provide(Stage.client(stage)))
         const { explained, unexplained } = yield* report(endings)
         for (const { rule } of explained) run.sometimes(`ended otherwise by a ${rule}`)
