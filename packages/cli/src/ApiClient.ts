@@ -1,6 +1,7 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
@@ -26,6 +27,9 @@ export class RequestRefused extends Data.TaggedError("RequestRefused")<{
   readonly request: string
   readonly status: number
   readonly code: string
+  /** What is wrong; empty where the answer does not say it. */
+  readonly title: string
+  /** What to do about it. */
   readonly detail: string
 }> {}
 
@@ -34,6 +38,7 @@ export type ApiError = AgentsUnreachable | RequestRefused
 
 const ProblemBody = Schema.parseJson(Schema.Struct({
   code: Schema.String,
+  title: Schema.String,
   detail: Schema.String,
   reason: Schema.optional(Schema.String),
   issues: Schema.optional(Schema.Array(Schema.Struct({ path: Schema.String, message: Schema.String })))
@@ -45,6 +50,20 @@ const ATTEMPT_MILLIS = 15_000
 
 /** The longest pause between attempts. */
 const MAX_PAUSE_MILLIS = 250
+
+/** How often a client that waits says so. */
+const SAID_MILLIS = 10_000
+
+/**
+ * How a client bears agents that do not answer.
+ *
+ * @category models
+ */
+export interface Options {
+  readonly patienceMillis: number
+  /** Told at once what the client waits for, and now and then as long as it waits. */
+  readonly waits?: (line: string) => void
+}
 
 /**
  * A client like any other: it repeats a request under the same `Idempotency-Key` while agents are away, restarting or
@@ -65,17 +84,14 @@ export class ApiClient extends Context.Tag("@holdfast/cli/ApiClient")<ApiClient,
   ) => Effect.Effect<A, ApiError>
 }>() {
   /** A client of the agents at these addresses; `patienceMillis` is how long it goes on without any answer. */
-  static readonly layer = (options: { readonly addresses: Url.Addresses; readonly patienceMillis: number }) =>
-    Layer.succeed(this, make(options.addresses, options.patienceMillis))
+  static readonly layer = (options: Options & { readonly addresses: Url.Addresses }) =>
+    Layer.succeed(this, make(options.addresses, options))
 
   /** The same with `--url` as it was given, else the addresses that are configured. */
-  static readonly layerConfig = (options: {
-    readonly url: Option.Option<string>
-    readonly patienceMillis: number
-  }) =>
+  static readonly layerConfig = (options: Options & { readonly url: Option.Option<string> }) =>
     Layer.unwrapEffect(Effect.map(
       Url.addresses(options.url),
-      (addresses) => this.layer({ addresses, patienceMillis: options.patienceMillis })
+      (addresses) => this.layer({ ...options, addresses })
     ))
 }
 
@@ -87,7 +103,25 @@ interface Attempt {
 /** The agent whose path this is. */
 const agentOf = (path: string): string => path.split("/")[1] ?? ""
 
-const make = (addresses: Url.Addresses, patienceMillis: number): Context.Tag.Service<ApiClient> => {
+/** What a failed request says of itself, without the names of errors around it. */
+const messageOf = (thrown: unknown): string => {
+  if (!(thrown instanceof Error)) return String(thrown)
+  if (thrown.cause instanceof Error) return messageOf(thrown.cause)
+  return thrown.message !== "" ? thrown.message : "code" in thrown ? String(thrown.code) : thrown.name
+}
+
+const make = (
+  addresses: Url.Addresses,
+  { patienceMillis, waits }: Options
+): Context.Tag.Service<ApiClient> => {
+  let saidAt = Number.NEGATIVE_INFINITY
+  const say = (what: string) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      if (waits === undefined || now - saidAt < SAID_MILLIS) return
+      saidAt = now
+      waits(`waits up to ${Duration.format(Duration.millis(patienceMillis))}: ${what}`)
+    })
+
   const attempt = (url: string, method: string, path: string, body: string | undefined, key: string | undefined) =>
     Effect.tryPromise({
       try: async (): Promise<Attempt> => {
@@ -102,8 +136,7 @@ const make = (addresses: Url.Addresses, patienceMillis: number): Context.Tag.Ser
         })
         return { status: response.status, body: await response.text() }
       },
-      catch: (cause) =>
-        new AgentsUnreachable({ url, detail: cause instanceof Error ? String(cause.cause ?? cause) : String(cause) })
+      catch: (cause) => new AgentsUnreachable({ url, detail: messageOf(cause) })
     })
 
   /** 429 and 5xx pass: the agents are overloaded, draining or on their way back. */
@@ -127,6 +160,11 @@ const make = (addresses: Url.Addresses, patienceMillis: number): Context.Tag.Ser
         if (waited > patienceMillis) {
           return yield* outcome._tag === "Left" ? outcome.left : refused(`${method} ${path}`, outcome.right)
         }
+        yield* say(
+          outcome._tag === "Left"
+            ? `no agents answer at ${url} (${outcome.left.detail})`
+            : format(refused(`${method} ${path}`, outcome.right))
+        )
         yield* Effect.sleep(pause)
         pause = Math.min(pause * 2, MAX_PAUSE_MILLIS)
       }
@@ -142,7 +180,13 @@ const make = (addresses: Url.Addresses, patienceMillis: number): Context.Tag.Ser
       : Effect.mapError(
         Schema.decode(Schema.parseJson(schema))(answer.body),
         (error) =>
-          new RequestRefused({ request, status: answer.status, code: "unexpected_answer", detail: error.message })
+          new RequestRefused({
+            request,
+            status: answer.status,
+            code: "unexpected_answer",
+            title: "The answer is not as promised",
+            detail: error.message
+          })
       )
 
   const getAt = <A, I>(url: string, path: string, answer: Schema.Schema<A, I>) =>
@@ -160,6 +204,10 @@ const make = (addresses: Url.Addresses, patienceMillis: number): Context.Tag.Ser
   }
 }
 
+/** A refusal in one line: what was asked, what is wrong, what to do. */
+export const format = ({ detail, request, status, title }: RequestRefused): string =>
+  `${request}: ${[String(status), title].join(" ").trim()}. ${detail}`.trim()
+
 const refused = (request: string, { body, status }: Attempt): RequestRefused => {
   const problem = isProblem(body)
   const issues = problem._tag === "Some" ? problem.value.issues ?? [] : []
@@ -167,6 +215,7 @@ const refused = (request: string, { body, status }: Attempt): RequestRefused => 
     request,
     status,
     code: problem._tag === "Some" ? problem.value.code : "unknown",
+    title: problem._tag === "Some" ? problem.value.title : "",
     detail: problem._tag === "Some"
       ? [
         problem.value.detail,

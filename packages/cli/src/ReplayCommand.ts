@@ -24,6 +24,9 @@ export class ReplayMismatch extends Data.TaggedError("ReplayMismatch")<{ readonl
 /** How long a replay waits for agents that do not answer, before it gives up. */
 const PATIENCE_MILLIS = 120_000
 
+/** The most that one made-up day has. */
+const MAX_INVOICES = 100_000
+
 /** `3` or `1..5`, counted from 1. */
 const range = (text: string): Effect.Effect<{ readonly from: number; readonly to: number }, ReplayArgumentsInvalid> => {
   const [, from = "", to = from] = /^([1-9]\d{0,3})(?:\.\.([1-9]\d{0,3}))?$/.exec(text) ?? []
@@ -64,8 +67,12 @@ const options = {
 }
 
 /** `holdfast replay` */
-export const command = Command.make("replay", options, (given) =>
-  Effect.gen(function*() {
+export const command = Command.make("replay", options, (given) => {
+  const shown = progress()
+  return Effect.gen(function*() {
+    if (given.invoices < 1 || given.invoices > MAX_INVOICES) {
+      return yield* new ReplayArgumentsInvalid({ detail: `--invoices is a number from 1 to ${MAX_INVOICES}` })
+    }
     if (given.concurrency < 1 || given.concurrency > 256) {
       return yield* new ReplayArgumentsInvalid({ detail: "--concurrency is a number from 1 to 256" })
     }
@@ -78,7 +85,6 @@ export const command = Command.make("replay", options, (given) =>
     const plans = Option.isSome(given.folder)
       ? yield* InvoiceFile.days(given.folder.value, days)
       : [{ date: "sample", read: Effect.succeed(Sample.day({ seed: given.seed, invoices: given.invoices })) }]
-    const shown = progress()
     const run: Replay.Options = {
       channel: given.sample ? `sample-${given.seed}` : "online-retail",
       concurrency: given.concurrency,
@@ -98,13 +104,16 @@ export const command = Command.make("replay", options, (given) =>
     const report = Report.make(replayed, endings, ((yield* Clock.currentTimeMillis) - started) / 1000)
     yield* given.json ? printJson(report) : print(Report.format(report))
     if (report.mismatches.length > 0) return yield* new ReplayMismatch({ detail: report.mismatches.join("; ") })
-  }).pipe(Effect.provide(ApiClient.layerConfig({ url: given.url, patienceMillis: PATIENCE_MILLIS })))).pipe(
-    Command.withDescription(
-      "Place real invoices as orders, through the HTTP API of running agents, and report how they ended.\n" +
-        "It can be stopped and run again: what was placed before is recognised.\n\n" +
-        "Examples:\n" +
-        "  npm run -s holdfast -- replay --sample\n" +
-        "  npm run -s holdfast -- replay invoices --days 1..3 --concurrency 16\n" +
-        "  npm run -s holdfast -- replay invoices --concurrency 1 --review decline --json"
-    )
+  }).pipe(
+    Effect.provide(ApiClient.layerConfig({ url: given.url, patienceMillis: PATIENCE_MILLIS, waits: shown.say }))
   )
+}).pipe(
+  Command.withDescription(
+    "Place real invoices as orders, through the HTTP API of running agents, and report how they ended.\n" +
+      "It can be stopped and run again: what was placed before is recognised.\n\n" +
+      "Examples:\n" +
+      "  npm run -s holdfast -- replay --sample\n" +
+      "  npm run -s holdfast -- replay invoices --days 1..3 --concurrency 16\n" +
+      "  npm run -s holdfast -- replay invoices --concurrency 1 --review decline --json"
+  )
+)

@@ -14,7 +14,12 @@ const QUIET_MILLIS = 10_000
 /**
  * Shows where long work is on standard error: one line that rewrites itself on a terminal, a line now and then elsewhere.
  */
-export const progress = (): { readonly show: (line: string) => void; readonly end: () => void } => {
+export const progress = (): {
+  readonly show: (line: string) => void
+  /** A line that stays. */
+  readonly say: (line: string) => void
+  readonly end: () => void
+} => {
   const { stderr } = process
   let shownAt = 0
   let open = false
@@ -25,6 +30,10 @@ export const progress = (): { readonly show: (line: string) => void; readonly en
       shownAt = now
       open = stderr.isTTY
       stderr.write(stderr.isTTY ? `\r\u001b[2K${line}` : `${line}\n`)
+    },
+    say: (line) => {
+      stderr.write(open ? `\r\u001b[2K${line}\n` : `${line}\n`)
+      open = false
     },
     end: () => {
       if (open) stderr.write("\r\u001b[2K")

@@ -4,6 +4,7 @@ import * as AgentConfig from "@holdfast/agent/AgentConfig"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { existsSync } from "node:fs"
 import { agents } from "./Agents.ts"
 import { print, printJson, table } from "./Terminal.ts"
 import { json } from "./Url.ts"
@@ -64,6 +65,17 @@ const format = (found: Verification.Verification): string =>
       : [`${found.findings.length} findings:`, ...Finding.format(found.findings)].join("\n")
   ].join("\n")
 
+/** Where the stores are that are read. */
+const source = (postgres: AgentConfig.AgentConfig["postgres"], directories: ReadonlyArray<string>): string => {
+  const files = (folders: ReadonlyArray<string>) => `files in ${folders.join(", ")}`
+  const shadows = directories.filter((directory) => existsSync(directory))
+  return Option.match(postgres, {
+    onNone: () => files(directories),
+    onSome: ({ database, host, port }) =>
+      `Postgres ${database} at ${host}:${port}${shadows.length === 0 ? "" : `; its shadows, ${files(shadows)}`}`
+  })
+}
+
 /** `holdfast verify` */
 export const command = Command.make("verify", { dataDirs, shadow, json }, (given) =>
   Effect.gen(function*() {
@@ -74,11 +86,14 @@ export const command = Command.make("verify", { dataDirs, shadow, json }, (given
         detail: "--shadow compares the files with Postgres: set DATABASE_URL as the agents have it"
       })
     }
+    const directories = first === undefined ? [config.dataDir] : given.dataDirs
+    if (!given.json) yield* print(`reads ${source(config.postgres, directories)}\n`)
     const found = yield* Verification.run({
       agents: agents({ ...config, port: () => config.port }),
       config,
-      directories: first === undefined ? [config.dataDir] : given.dataDirs,
-      isShadowCompared: given.shadow
+      directories,
+      isShadowCompared: given.shadow,
+      areFilesNeeded: given.shadow || first !== undefined
     })
     yield* given.json ? printJson(found) : print(format(found))
     if (found.findings.length > 0) {

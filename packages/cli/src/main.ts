@@ -4,6 +4,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as ApiClient from "./ApiClient.ts"
 import * as ConflictsCommand from "./ConflictsCommand.ts"
 import * as DeadLettersCommand from "./DeadLettersCommand.ts"
 import * as DoctorCommand from "./DoctorCommand.ts"
@@ -41,10 +42,10 @@ const explain = (cause: Cause.Cause<unknown>): string | undefined => {
   // Wrong arguments have been explained by the command line itself.
   if (ValidationError.isValidationError(error)) return undefined
   if (Cause.defects(cause).length > 0 || typeof error !== "object" || error === null) return Cause.pretty(cause)
+  if (error instanceof ApiClient.RequestRefused) return ApiClient.format(error)
   if ("detail" in error) {
     const where = "url" in error ? `no agents answer at ${String(error.url)} (start them with npm start): ` : ""
-    const what = "request" in error ? `${String(error.request)}: ` : ""
-    return `${where}${what}${String(error.detail)}`
+    return `${where}${String(error.detail)}`
   }
   return "message" in error && error.message !== "" ? String(error.message) : Cause.pretty(cause)
 }

@@ -156,6 +156,29 @@ describe("verify on files", () => {
       const twice = yield* Effect.flip(verify([whole, elsewhere]))
       assert.include(twice.message, "both hold a store of the payment agent")
     }), 60_000)
+
+  it.scopedLive("refuses a folder that is not one of the agents', and says which", () =>
+    Effect.gen(function*() {
+      const whole = yield* temporary
+      const refused = (...directories: ReadonlyArray<string>) => Effect.flip(verify(directories))
+      assert.include(yield* refused(join(whole, "nowhere")), {
+        _tag: "StoreMisplaced",
+        path: join(whole, "nowhere"),
+        variable: "HOLDFAST_DATA_DIR",
+        detail:
+          `${join(whole, "nowhere")} does not exist: name the folder in which the agents run with --data-dir or ` +
+          "HOLDFAST_DATA_DIR"
+      })
+      assert.include(yield* refused(whole), { _tag: "StoreMisplaced", path: whole, agent: undefined })
+      yield* trade(whole)
+      renameSync(join(whole, "payment.sqlite"), join(whole, "elsewhere"))
+      assert.include(yield* refused(whole), {
+        _tag: "StoreMisplaced",
+        path: join(whole, "payment.sqlite"),
+        agent: "payment",
+        variable: "HOLDFAST_DATA_DIR"
+      })
+    }), 60_000)
 })
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("verify on Postgres", () => {
@@ -180,7 +203,15 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("verify on 
       const compared = found.shadows.flatMap(({ tables }) => tables)
       assert.isAbove(compared.find(({ name }) => name === "orders")?.rows ?? 0, 2)
       assert.isAbove(compared.filter(({ name }) => name === "operation").reduce((sum, { rows }) => sum + rows, 0), 20)
+      // The shadows alone are no store: without the address of Postgres they would be taken for one.
+      assert.include(yield* Effect.flip(verify([directory])), {
+        _tag: "StoreMisplaced",
+        path: join(directory, "product.sqlite"),
+        agent: "product",
+        variable: "DATABASE_URL"
+      })
       const files = yield* temporary
+      assert.include(yield* Effect.flip(verify([directory, files], variables, true)), { path: files, agent: undefined })
       yield* trade(files)
       assert.strictEqual(found.digest, (yield* verify([files])).digest)
 

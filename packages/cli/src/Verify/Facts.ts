@@ -244,3 +244,7 @@ export const backlog = (reader: ReaderShape) =>
     ),
     (found) => found[0] ?? { pending: 0, oldest: null }
   )
+
+/** Whether the file follows a schema in Postgres, which is the store of record. */
+export const isShadow = (reader: ReaderShape) =>
+  Effect.map(reader.query("select id from shadow where incarnation <> ''"), (found) => found.length > 0)

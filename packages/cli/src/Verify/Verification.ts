@@ -25,6 +25,8 @@ export interface Options {
   readonly directories: ReadonlyArray<string>
   /** Whether the files are compared with Postgres, row by row. */
   readonly isShadowCompared: boolean
+  /** Whether a folder without files of the agents is refused: always, where there is no Postgres. */
+  readonly areFilesNeeded?: boolean
 }
 
 /**
@@ -104,11 +106,16 @@ const summed = <A, K extends string>(
  *
  * @category running
  */
-export const run = (options: Options): Effect.Effect<Verification, ReadError> =>
+export const run = (options: Options): Effect.Effect<Verification, ReadError | Stores.StoreMisplaced> =>
   Effect.scoped(Effect.gen(function*() {
     const { agents, config, directories, isShadowCompared } = options
     const hasPrimary = Option.isSome(config.postgres)
-    const stores = yield* Stores.read({ agents, directories, postgres: config.postgres })
+    const stores = yield* Stores.read({
+      agents,
+      directories,
+      areFilesNeeded: options.areFilesNeeded ?? isShadowCompared,
+      postgres: config.postgres
+    })
     const readers = stores.records
     const of = <A>(name: string, read: (reader: ReaderShape) => Effect.Effect<ReadonlyArray<A>, ReadError>) => {
       const reader = readers.get(name)
