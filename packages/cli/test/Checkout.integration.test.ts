@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as TestServers from "@holdfast/testing/TestServers"
+import { Effect, Logger, LogLevel, Option } from "effect"
 import { agents } from "../src/Agents.ts"
 import * as Verification from "../src/Verify/Verification.ts"
 import type { Shop } from "./Shop.ts"
@@ -171,4 +173,44 @@ describe("checkout through the HTTP API", () => {
       }))
       assert.deepStrictEqual((yield* verify(dataDir)).findings, [])
     }), 60_000)
+
+  it.scopedLive.skipIf(TestServers.isMissing("postgres", { faults: true }))(
+    "orders beyond what may be promised while Postgres is away wait for it: all are confirmed in the end",
+    () =>
+      Effect.gen(function*() {
+        const server = yield* PostgresServer.start({ settings: { fsync: "off" } })
+        const url = yield* server.createDatabase("shop")
+        const shop = yield* open(yield* temporary, { DATABASE_URL: url })
+        const atLevel = (level: string) =>
+          Effect.forEach(["order", "inventory", "payment"], (agent) =>
+            until(Effect.map(
+              shop.get(`/${agent}/health`),
+              ({ headers }) => headers.get("x-degradation-level") === level || undefined
+            )))
+        yield* atLevel("0")
+        yield* receive(shop, "85123A", 20)
+        yield* server.kill
+        yield* atLevel("1")
+        const ids = yield* Effect.forEach(Array.from({ length: 20 }, (_, i) => `W-${i}`), (ref) => place(shop, ref))
+        const lacking = yield* place(shop, "W-lacking", { qty: 21 })
+        const rejected = yield* orderThat(shop, lacking, ended)
+        assert.deepInclude(rejected, { state: "cancelled", cancelReason: "out_of_stock" })
+        const parked = Effect.map(shop.get("/inventory/dead-letters?status=parked"), ({ body }) => body.items)
+        assert.lengthOf(yield* until(Effect.map(parked, (items) => items.length >= 4 ? items : undefined)), 4)
+        const refused = yield* shop.post("/inventory/reservations", {
+          orderId: `ord_${"0".repeat(26)}`,
+          lines: [{ lineId: rejected.lines[0].id, sku: "85123A", qty: 1 }]
+        }, "beyond the bound")
+        assert.deepStrictEqual([refused.status, refused.body.code], [503, "degraded_write_refused"])
+        assert.match(refused.headers.get("retry-after") ?? "", /^[1-9]/)
+
+        yield* server.start
+        const orders = yield* Effect.forEach(ids, (id) => orderThat(shop, id, ended))
+        assert.deepStrictEqual(new Set(orders.map(({ state }) => state)), new Set(["confirmed"]))
+        const level = yield* shop.get("/inventory/stock/85123A")
+        assert.deepInclude(level.body.items[0], { onHand: 20, reserved: 20, available: 0 })
+        assert.deepStrictEqual(yield* parked, [])
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None)),
+    60_000
+  )
 })
