@@ -102,7 +102,7 @@ const runLane = (
   const { outbox } = source.member.database
   const { deliver, topics } = consumer.member
   const wake = Effect.unsafeMakeLatch(true)
-  /** Everything up to here was committed when the last signal came. */
+  /** Everything up to here was committed when the last signal came, or when the lane began. */
   let horizon = 0
   let failures = 0
   let opened: Cursor | undefined
@@ -115,10 +115,11 @@ const runLane = (
     const limit = failures === 0 ? BATCH : 1
     const batch = yield* outbox.readAfter(cursor.seq, topics, limit)
     if (batch.length > 0) yield* deliver(batch.map((message) => message.envelope))
-    const last = batch.at(-1)?.seq ?? cursor.seq
+    const before = cursor.seq
+    const last = batch.at(-1)?.seq ?? before
     // A short batch holds all that was there of these topics, so that the messages of other topics need no second look.
     cursor.seq = batch.length === limit ? last : Math.max(last, seen)
-    if (batch.length > 0) consumer.moved.unsafeOpen()
+    if (cursor.seq !== before) consumer.moved.unsafeOpen()
     if (batch.length === limit) wake.unsafeOpen()
     if (state.paused) yield* Effect.logInfo(`${nameOf(consumer)} hears ${nameOf(source)} again`)
     failures = 0
@@ -139,14 +140,16 @@ const runLane = (
     })
 
   return Effect.acquireUseRelease(
-    Effect.sync(() =>
-      outbox.onAppend(() => {
+    Effect.sync(() => {
+      const stop = outbox.onAppend(() => {
         horizon = outbox.lastSeq()
         wake.unsafeOpen()
       })
-    ),
+      horizon = outbox.lastSeq()
+      return stop
+    }),
     // A defect of a delivery must not end the lane either: it would be silent.
-    () => Effect.forever(Effect.catchAllCause(round, pause)),
+    () => Effect.annotateLogs(Effect.forever(Effect.catchAllCause(round, pause)), "agent", nameOf(consumer)),
     (stop) => Effect.sync(stop)
   )
 }

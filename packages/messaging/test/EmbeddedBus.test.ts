@@ -1,13 +1,20 @@
 import { assert, it } from "@effect/vitest"
+import * as Message from "@holdfast/contracts/Message"
 import { Cursors } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as EmbeddedBus from "@holdfast/messaging/EmbeddedBus"
 import { EventBus } from "@holdfast/messaging/EventBus"
-import { Effect, Exit, Scope, TestClock } from "effect"
+import { Effect, Exit, Schema, Scope, TestClock } from "effect"
 import { suite } from "./EventBusSuite.ts"
 import { enter, good, open, tell, temporaryDirectory, Told, turns, untilHeard, write } from "./Shop.ts"
 
 suite("embedded bus", EmbeddedBus.layer)
+
+/** On a topic that nobody of these tests hears. */
+const Unwanted = Message.command("elsewhere.do", {
+  payload: Schema.Struct({ n: Schema.Int }),
+  key: ({ n }) => String(n)
+})
 
 // Under the TestClock time stands still: whatever waited for a timer would never come.
 it.scoped("messages travel by signal: no clock moves between telling and hearing", () =>
@@ -54,6 +61,50 @@ it.scoped("a message whose transaction is open while its source is read is not s
     yield* untilHeard(ledger.database, 1)
     yield* hold.open
     yield* telling
+    assert.deepStrictEqual(yield* untilHeard(ledger.database, 2), ["a0", "a1"])
+  }).pipe(Effect.provide(EmbeddedBus.layer)))
+
+it.scoped("who wants nothing of what is kept is at its end at once, and hears what it wants from there", () =>
+  Effect.gen(function*() {
+    const bus = yield* EventBus
+    const directory = yield* temporaryDirectory
+    const shop = yield* enter("shop", directory)
+    const ledger = yield* open("ledger", directory)
+    yield* write(shop.database, Transaction.emit(Unwanted, { n: 1 }))
+    yield* write(shop.database, Transaction.emit(Unwanted, { n: 2 }))
+    yield* bus.join({ database: ledger.database, ...ledger.consumer })
+    const lane = () => bus.lanes().find(({ consumer, source }) => consumer === "ledger" && source === "shop")
+    const seq = shop.database.outbox.lastSeq()
+    yield* Effect.repeat(turns(1), { until: () => lane()?.position === seq })
+    assert.deepInclude(lane(), { lag: 0, paused: false })
+    const before = ledger.database.stats.transactions
+    yield* TestClock.adjust("1 second")
+    yield* Effect.repeat(turns(1), { until: () => ledger.database.stats.transactions > before })
+    assert.deepStrictEqual(
+      yield* ledger.database.read(Transaction.select(Cursors, { where: [["source", "=", "urn:ecom:agent:shop"]] })),
+      [{ source: "urn:ecom:agent:shop", seq }]
+    )
+    yield* tell(shop.database, [good("a", 0)])
+    assert.deepStrictEqual(yield* untilHeard(ledger.database, 1), ["a0"])
+  }).pipe(Effect.provide(EmbeddedBus.layer)))
+
+it.scoped("a message that is told while those before it are delivered is not skipped", () =>
+  Effect.gen(function*() {
+    const bus = yield* EventBus
+    const directory = yield* temporaryDirectory
+    const shop = yield* enter("shop", directory)
+    const ledger = yield* open("ledger", directory)
+    const reached = yield* Effect.makeLatch(false)
+    const hold = yield* Effect.makeLatch(false)
+    yield* bus.join({
+      database: ledger.database,
+      ...ledger.consumer,
+      deliver: (batch) => Effect.zipRight(Effect.zipRight(reached.open, hold.await), ledger.consumer.deliver(batch))
+    })
+    yield* tell(shop.database, [good("a", 0)])
+    yield* reached.await
+    yield* tell(shop.database, [good("a", 1)])
+    yield* hold.open
     assert.deepStrictEqual(yield* untilHeard(ledger.database, 2), ["a0", "a1"])
   }).pipe(Effect.provide(EmbeddedBus.layer)))
 
