@@ -275,9 +275,9 @@ export const make = (
     input: Input,
     commandPolicy: CommandPolicyShape
   ) => {
-    const id = input.idempotencyKey !== undefined
+    const id = request.operationId ?? (input.idempotencyKey !== undefined
       ? `http:${agent}:${request.principal}:${input.idempotencyKey}`
-      : `http:${agent}:${request.principal}:unkeyed:${randomUUID()}`
+      : `http:${agent}:${request.principal}:unkeyed:${randomUUID()}`)
     const traceparent = HttpRequest.traceParent(request.headers)
     let done: HttpAnswer.HttpAnswer | undefined
     let refused: { readonly error: unknown; readonly answer: HttpAnswer.HttpAnswer } | undefined

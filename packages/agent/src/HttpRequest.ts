@@ -24,6 +24,8 @@ export interface HttpRequest {
   readonly levelSince: number
   /** The request was accepted before and is carried out now: it is not accepted again. */
   readonly isIntent?: boolean
+  /** The id under which it was accepted. */
+  readonly operationId?: string
 }
 
 /**

@@ -5,8 +5,10 @@ import { retention } from "@holdfast/database/Operation"
 import type { ExecuteError, WriteError } from "@holdfast/database/StoreError"
 import { Intents } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Endpoint } from "./Endpoint.ts"
 import type { AnyFailure, AnyService } from "./Handler.ts"
@@ -112,7 +114,7 @@ const isConcluded = (exit: Exit.Exit<unknown, AnyFailure>): boolean =>
  * @category jobs
  */
 export const job = (endpoints: ReadonlyArray<Endpoint>): Job.Job<AnyService> => {
-  const decode = Schema.decodeUnknown(Kept)
+  const decode = Schema.decodeUnknownOption(Kept)
   return Job.worker(
     "intents",
     { wakeOn: [Intents], every: "1 second" },
@@ -120,12 +122,25 @@ export const job = (endpoints: ReadonlyArray<Endpoint>): Job.Job<AnyService> => 
       const database = yield* Database
       if (database.primary?.mode() === "alone") return
       for (const intent of yield* database.read(waiting)) {
-        const kept = yield* Effect.orDie(decode(intent.request))
-        const endpoint = endpoints.find((one) => one.name === kept.endpoint)
-        if (endpoint === undefined) continue
-        const exit = yield* Effect.exit(endpoint.respond({ ...kept, level: 0, levelSince: 0, isIntent: true }))
+        const kept = Option.getOrUndefined(decode(intent.request))
+        const endpoint = endpoints.find((one) => one.name === kept?.endpoint)
+        if (kept === undefined || endpoint === undefined) {
+          yield* Effect.logError(
+            `${intent.operationId} (${intent.command}) was accepted by a version that this one is not`
+          )
+          continue
+        }
+        const exit = yield* Effect.exit(endpoint.respond({
+          ...kept,
+          level: 0,
+          levelSince: 0,
+          isIntent: true,
+          operationId: intent.operationId
+        }))
         if (!isConcluded(exit)) {
           yield* Effect.logWarning(`${intent.command} was accepted during an outage and cannot be carried out yet`)
+          // A bug of this one is none of the others; what is away is away for all.
+          if (Exit.isFailure(exit) && Cause.isDie(exit.cause)) continue
           return
         }
         const settled = Transaction.update(

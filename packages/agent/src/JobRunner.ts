@@ -1,6 +1,7 @@
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import * as RetryPolicy from "@holdfast/resilience/RetryPolicy"
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -10,6 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type { AnyFailure, AnyService } from "./Handler.ts"
 import type { Context as Needs, Job, Timer, Worker } from "./Job.ts"
+import * as ProblemJson from "./ProblemJson.ts"
 
 /**
  * What a job has done since the start, for metrics and health.
@@ -62,6 +64,7 @@ const runSlot = (
     writeClass: "mergeable",
     fingerprint: "",
     cause: { correlationId: id, causationId: id, actor: `agent:${database.agent}` },
+    isLocal: true,
     keepMillis: keepMillis(timer),
     handler: timer.run,
     answer: () => "",
@@ -98,6 +101,7 @@ export const start = <J extends Job<AnyService>>(
         stats.runs++
         stats.lastMillis = (yield* Clock.currentTimeMillis) - begun
         if (Exit.isSuccess(exit)) {
+          if (isTold.delete(stats)) yield* annotated(stats, Effect.logInfo(`job ${stats.name} works again`))
           stats.failing = 0
           return undefined
         }
@@ -107,11 +111,28 @@ export const start = <J extends Job<AnyService>>(
         return RetryPolicy.delay(pauses, stats.failing, 0, yield* Random.next)
       })
 
+    /** Jobs whose failure stands in the log. */
+    const isTold = new Set<JobStats>()
+
+    const annotated = (stats: JobStats, line: Effect.Effect<void>) =>
+      Effect.annotateLogs(line, { agent: database.agent, job: stats.name, failuresInARow: stats.failing })
+
+    /** One that stays broken is told of less and less often. */
+    const isToTell = ({ failing }: JobStats) => Number.isInteger(Math.log2(failing))
+
     const failed = (stats: JobStats, cause: Cause.Cause<unknown>) =>
-      Effect.annotateLogs(Effect.logError("job failed", cause), {
-        agent: database.agent,
-        job: stats.name,
-        failuresInARow: stats.failing
+      Effect.suspend(() => {
+        const isBroken = !Chunk.isEmpty(Cause.defects(cause))
+        const refusal = isBroken ? undefined : ProblemJson.refusal(Cause.squash(cause))
+        // The line of the level says it already, and health counts the failures.
+        if (refusal !== undefined) return annotated(stats, Effect.logDebug(`job waits: ${refusal.reason}`))
+        isTold.add(stats)
+        if (!isToTell(stats)) return Effect.void
+        const [first] = Cause.prettyErrors(cause)
+        const line = isBroken
+          ? Effect.logError("job failed", cause)
+          : Effect.logWarning(`job failed: ${first?.message ?? "interrupted"}`)
+        return annotated(stats, line)
       })
 
     const runTimer = (timer: Timer<AnyService>, stats: JobStats, latch: Effect.Latch) =>

@@ -101,7 +101,7 @@ export const GiftCardApi = HttpApiGroup.make("giftcard")
   .add(
     HttpApiEndpoint.post("block", "/cards/:id/block").setPath(byId)
       .addSuccess(CardShape).addError(CardMissing).addError(CardBlocked)
-      .annotate(CommandPolicy, { writeClass: "provisional", idempotencyKey: "required" })
+      .annotate(CommandPolicy, { writeClass: "provisional", idempotencyKey: "optional" })
   )
   .add(
     HttpApiEndpoint.post("write-off", "/cards/:id/write-off").setPath(byId)
@@ -194,6 +194,7 @@ const handlers = Handler.group(GiftCardApi, {
   block: Handler.command(({ path }) =>
     Effect.gen(function*() {
       const card = yield* existing(path.id)
+      if (card.note === "a bug") return yield* Effect.dieMessage("a bug")
       if (card.state === "blocked") return yield* new CardBlocked({ id: card.id })
       return yield* Transaction.update(Card, { id: path.id }, (row) => ({ ...row, state: "blocked" as const }))
     })

@@ -473,4 +473,46 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
       }),
     40_000
   )
+
+  it.scopedLive(
+    "what was accepted without a key runs under the id that it was accepted with, and its fate says how it ended",
+    () =>
+      Effect.gen(function*() {
+        const { proxy, through } = yield* database
+        const { get, post } = yield* start(through)
+        yield* until(get, "/health/ready", ({ status }) => status === 200)
+        const card = idOf(yield* post("/giftcard/cards", { amount: 5 }, key("a card")))
+        yield* refuseAll(proxy)
+        yield* until(get, "/health", isAtLevel(1))
+        const block = post(`/giftcard/cards/${card}/block`, undefined)
+        const accepted = [yield* block, yield* block]
+        assert.deepStrictEqual(accepted.map(({ status }) => status), [202, 202])
+        yield* proxy.pass
+        const fates = yield* Effect.forEach(accepted, ({ headers }) =>
+          until(get, String(headers["location"]), ({ json }) => json["status"] !== "waiting"))
+        assert.deepStrictEqual(
+          fates.map(({ json }) =>
+            json["status"]
+          ),
+          ["done", "refused"]
+        )
+        assert.deepStrictEqual(fates.map(({ json }) => Object(json["answer"]).status), [200, 409])
+      }),
+    40_000
+  )
+
+  it.scopedLive("one that meets a bug does not hold up those accepted after it", () =>
+    Effect.gen(function*() {
+      const { proxy, through } = yield* database
+      const { get, post } = yield* start(through)
+      yield* until(get, "/health/ready", ({ status }) => status === 200)
+      const bad = idOf(yield* post("/giftcard/cards", { amount: 5, note: "a bug" }, key("bad card")))
+      const good = idOf(yield* post("/giftcard/cards", { amount: 5 }, key("good card")))
+      yield* refuseAll(proxy)
+      yield* until(get, "/health", isAtLevel(1))
+      yield* post(`/giftcard/cards/${bad}/block`, undefined, key("first"))
+      const after = yield* post(`/giftcard/cards/${good}/block`, undefined, key("second"))
+      yield* proxy.pass
+      yield* until(get, String(after.headers["location"]), ({ json }) => json["status"] === "done")
+    }), 40_000)
 })

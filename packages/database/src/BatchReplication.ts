@@ -77,6 +77,8 @@ export const isFull = (state: ReplicaState, limits: Limits, now: number): boolea
 export const make = (options: {
   readonly sides: Failback.Sides
   readonly state: ReplicaState
+  /** The file's own name. */
+  readonly identity: string | undefined
   readonly limits: Limits
   readonly now: () => number
   /** Whether the server answers, whatever a single session of it does. */
@@ -85,7 +87,7 @@ export const make = (options: {
   readonly lose: (why: string) => void
   readonly lastError: () => string
 }): Replication => {
-  const { isServerUp, lastError, limits, lose, now, sides, state } = options
+  const { identity, isServerUp, lastError, limits, lose, now, sides, state } = options
   const { agent, core, primary, shadow, taken } = sides
 
   /** Where the open transaction counts; undefined until an operation has entered it. */
@@ -218,6 +220,7 @@ export const make = (options: {
       return plan === "primary" ? enterPrimary : enterAlone
     }),
     isAlone: () => plan !== "primary",
+    aloneAs: () => plan === "alone" ? identity : undefined,
     refusal: ({ id, writeClass }) => {
       const isRefused = writeClass === "provisional" || writeClass === "refused" || !limits.isDurable ||
         isFull(state, limits, now())
@@ -250,7 +253,11 @@ export const make = (options: {
       attempts = 0
       if (met._tag === "PostgresContended") return false
       // What the file has taken and the primary refuses may show that they differ; a value that is none there does not.
-      if (met._tag === "PostgresConstraint") state.isCopyNeeded = true
+      if (met._tag === "PostgresConstraint") {
+        state.isCopyNeeded = true
+        // A file that cannot be written is found out by whoever writes next.
+        Effect.runFork(Effect.ignore(file(shadow.suspect)))
+      }
       // Its watch may have noticed first, and may be on the way back already.
       if (state.mode === "primary") lose(describe(met))
       return limits.fallback === "allowed"

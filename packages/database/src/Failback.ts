@@ -56,6 +56,9 @@ export interface Round {
 /** Rows that are copied or compared at once. */
 const PAGE = 2_000
 
+/** Pages of rows by their keys that are asked for at once: all that is asked at once is answered within one deadline. */
+const PAGES = 4
+
 export const file = <A>(run: () => A): Effect.Effect<A, StoreUnavailable> =>
   Effect.suspend(() => SqliteReader.attemptRead("shadow", run))
 
@@ -133,9 +136,11 @@ export const pull = (sides: Sides, head: Head) =>
     }
     const pulled = yield* primary.pull(standing)
     yield* file(() => {
-      const { lastSeq, wrote } = shadow.apply(pulled, (name) => taken.has(name))
+      const { deferred, lastSeq, wrote } = shadow.apply(pulled, (name) => taken.has(name))
       for (const table of wrote) core.state.written.add(table)
       if (lastSeq > 0) core.state.lastSeq = lastSeq
+      // Whoever is on its way back compares them before it has arrived; another process would not know of them.
+      if (deferred.length > 0) shadow.suspect()
     })
     return new Set(pulled.changes.map(({ key, table }) => rowName(table, key)))
   })
@@ -149,6 +154,9 @@ export const catchUp = (sides: Sides): Effect.Effect<void, StepError> =>
   both(sides, (head) =>
     Effect.gen(function*() {
       yield* pull(sides, head)
+      if (yield* file(sides.shadow.isSuspected)) {
+        return yield* new PostgresUnavailable({ reason: "lost", detail: "the file must be copied anew" })
+      }
       yield* file(() => sides.shadow.follow(head, sides.sharers()))
       yield* sides.primary.rollback
     }))
@@ -175,16 +183,20 @@ export const readRows = (sides: Sides, names: Iterable<RowName>) =>
         statement: of.byKeys(own.slice(page * PAGE, (page + 1) * PAGE).map(of.keyImage))
       }))
     })
-    const results = reads.length === 0 ? [] : yield* sides.primary.run(reads.map(({ statement }) => statement))
     const found = new Map<RowName, Merge.Image>()
-    results.forEach((result, index) => {
-      const of = reads[index]?.of
-      if (of === undefined) return
-      for (const row of result.rows) {
-        const image = of.decode(row)
-        found.set(rowName(of.table.name, of.keyOf(image)), image)
-      }
-    })
+    for (let from = 0; from < reads.length; from += PAGES) {
+      const some = reads.slice(from, from + PAGES)
+      const results = yield* sides.primary.run(some.map(({ statement }) => statement))
+      results.forEach((result, index) => {
+        const of = some[index]?.of
+        if (of === undefined) return
+        for (const row of result.rows) {
+          const image = of.decode(row)
+          found.set(rowName(of.table.name, of.keyOf(image)), image)
+        }
+      })
+      if (reads.length > PAGES) yield* Effect.yieldNow()
+    }
     return found
   })
 
@@ -194,6 +206,15 @@ const knownIds = (ids: ReadonlyArray<string>): Statement => ({
     "where id = any($1)",
   values: [ids]
 })
+
+/** Those of the messages that the primary has. */
+const toldAmong = ({ primary }: Sides, eventIds: ReadonlyArray<string>) =>
+  eventIds.length === 0
+    ? Effect.succeed(new Set<string>())
+    : Effect.map(
+      primary.run([{ text: "select event_id from outbox where event_id = any($1)", values: [eventIds] }]),
+      ([found]) => new Set(found?.rows.map((row) => String(row["event_id"])))
+    )
 
 /** Operations that wait for a person, in the order in which they ran. */
 export const openWithheld = "from withheld_operation w left join operation o on o.id = w.operation_id " +
@@ -270,12 +291,15 @@ export const merge = (
           primary.run([knownIds(entries.map(({ operation }) => operation.id))]),
           readRows(sides, names)
         )
+        const there = new Map(known?.rows.map((row) => [String(row["id"]), Primary.operationOf(row)]))
+        const repeated = entries.filter(({ operation }) => there.has(operation.id)).flatMap(({ messages }) => messages)
         const plan = MergePlan.make({
           agent,
           now,
           tables: shadow.tables,
           entries,
-          known: new Map(known?.rows.map((row) => [String(row["id"]), String(row["fingerprint"])])),
+          known: there,
+          told: yield* toldAmong(sides, repeated.map(({ envelope }) => envelope.id)),
           current,
           withheld,
           condemned
@@ -288,7 +312,7 @@ export const merge = (
         })
         yield* file(() => {
           // It ran on both sides, each time beside others: what the primary has answered is what counts.
-          for (const row of known?.rows ?? []) shadow.correctOperation(Primary.operationOf(row))
+          for (const operation of there.values()) shadow.correctOperation(operation)
           shadow.settle(plan.merged.map(({ n }) => n), "merged", now)
           shadow.settle(plan.withheld.map(({ n }) => n), "withheld", now)
           const released = entries.flatMap((entry) => taken.release(entry.changes))
@@ -328,7 +352,7 @@ export const merge = (
 /** The primary answers, and refuses what an operation wrote: a constraint, or a value that is none there. */
 const isOfContent = (error: StepError): error is PostgresConstraint | PostgresStatementInvalid =>
   error._tag === "PostgresConstraint" ||
-  (error._tag === "PostgresStatementInvalid" && error.code?.startsWith("22") === true)
+  (error._tag === "PostgresStatementInvalid" && /^(?:22|54)/.test(error.code ?? ""))
 
 /**
  * What the comparison of both sides has found.
@@ -385,6 +409,7 @@ export const prove = (
         const isCopyNeeded = left.length > 0 ||
           tables.some((table, at) => shadow.count(table, counted) !== counts.get(at))
         shadow.follow(head, sides.sharers())
+        if (!isCopyNeeded) shadow.trust()
         return { rows: compared.size, tables: tables.length, repaired: different.length, isCopyNeeded }
       })
     }).pipe(Effect.tap(() => sides.primary.rollback)))
@@ -421,7 +446,8 @@ export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Eff
       let rows = 0
       const count = (n: number) => told(rows += n)
       // Whoever has heard the log up to here must hear what comes now.
-      yield* file(() => shadow.continueAbove(shadow.marks().message))
+      const { message: heard } = yield* file(shadow.marks)
+      shadow.continueAbove(heard)
       yield* file(shadow.empty)
       for (const table of shadow.tables.values()) {
         const of = PostgresTable.of(table)
@@ -443,6 +469,7 @@ export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Eff
         if (page.length > 0) core.state.written.add(SystemTables.Outbox.name)
         count(page.length)
       })
+      yield* file(() => shadow.forgetMessages(heard))
       yield* file(() => shadow.join(head, sides.sharers()))
       yield* primary.rollback
       return rows
@@ -452,11 +479,27 @@ export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Eff
 const LOOK = 1_000
 
 /** The newest operations of the file before this one, and which of them the primary knows. */
-const lookUp = ({ primary, shadow }: Sides, before: number, now: number) =>
+const lookUp = ({ primary, shadow }: Sides, before: number, now: number, isSettled = false) =>
   Effect.gen(function*() {
-    const page = yield* file(() => shadow.operationsBefore(before, now, LOOK))
+    const page = yield* file(() => shadow.operationsBefore(before, now, LOOK, isSettled))
     const [known] = yield* primary.run([knownIds(page.map(({ id }) => id))])
     return { page, there: new Set(known?.rows.map((row) => String(row["id"]))) }
+  })
+
+/** A record that expires so soon may be gone there by another clock. */
+const CLOCK_MARGIN = 60 * 60 * 1000
+
+/**
+ * Whether the primary does not know what it has committed before, in the open transaction. The numbers of its log need not
+ * show that: others may have brought it beyond this file's place again.
+ *
+ * @category steps
+ */
+export const hasForgotten = (sides: Sides): Effect.Effect<boolean, StepError> =>
+  Effect.gen(function*() {
+    const now = yield* Clock.currentTimeMillis
+    const { page, there } = yield* lookUp(sides, Number.MAX_SAFE_INTEGER, now + CLOCK_MARGIN, true)
+    return there.size < page.length
   })
 
 /**
@@ -499,7 +542,7 @@ export const adopt = (sides: Sides): Effect.Effect<boolean, StepError> =>
     Effect.gen(function*() {
       const { core, primary, shadow } = sides
       if (head.head > 0) {
-        const { page, there } = yield* lookUp(sides, Number.MAX_SAFE_INTEGER, 0)
+        const { page, there } = yield* lookUp(sides, Number.MAX_SAFE_INTEGER, 0, true)
         if (page.length > 0 && there.size === page.length) {
           yield* file(() => {
             shadow.join(unmet, sides.sharers())

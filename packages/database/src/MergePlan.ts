@@ -20,8 +20,10 @@ export interface Facts {
   readonly tables: ReadonlyMap<string, Table>
   /** Operations of the outage in the order in which they were accepted. */
   readonly entries: ReadonlyArray<BacklogEntry>
-  /** Ids that the primary knows, each with the fingerprint it has there. */
-  readonly known: ReadonlyMap<string, string>
+  /** Operations that the primary knows, by their ids, as it has them. */
+  readonly known: ReadonlyMap<string, Pick<OperationRecord, "fingerprint" | "outcome">>
+  /** Messages that the primary has, of the entries that it knows. */
+  readonly told: ReadonlySet<string>
   /** Rows of the primary among those that the entries touch. */
   readonly current: ReadonlyMap<RowName, Merge.Image>
   /** Rows of operations that wait for a person, each with the operation's id. */
@@ -152,15 +154,15 @@ export const make = (facts: Facts): MergePlan => {
   let conflicts = 0
 
   const nameOf = ({ key, table }: LoggedChange): RowName => rowName(table, key)
+  /** What was said was said: others may have heard it. */
+  const untold = ({ messages }: BacklogEntry) => messages.filter(({ envelope }) => !facts.told.has(envelope.id))
 
   const withhold = (entry: BacklogEntry, found: ReadonlyArray<Conflict>, behind: string | null) => {
     const made = withholding(facts, entry, found, behind)
     changes.push(...made.changes)
     messages.push(...made.messages)
-    if (!facts.known.has(entry.operation.id)) {
-      messages.push(...entry.messages)
-      operations.push(entry.operation)
-    }
+    messages.push(...untold(entry))
+    if (!facts.known.has(entry.operation.id)) operations.push(entry.operation)
     withheld.push(entry)
     conflicts += found.length
     for (const change of entry.changes) withheldRows.set(nameOf(change), withheldAs(facts, entry))
@@ -175,19 +177,20 @@ export const make = (facts: Facts): MergePlan => {
       continue
     }
     const isEmpty = entry.changes.length + entry.messages.length === 0
-    if (known === entry.operation.fingerprint || (known !== undefined && isEmpty)) {
-      merged.push(entry)
-      continue
-    }
     if (known !== undefined) {
-      // Two stores that could not hear of each other have each taken another request under this id.
+      const isSameRequest = known.fingerprint === entry.operation.fingerprint
+      // Refused there, and done here after the answer to that was lost: somebody was told that it is done.
+      const isUndone = known.outcome === "refused" && entry.operation.outcome === "done"
+      if (isEmpty || (isSameRequest && !isUndone)) {
+        messages.push(...untold(entry))
+        merged.push(entry)
+        continue
+      }
+      // Else two stores that could not hear of each other have each taken another request under this id.
+      const reason = isSameRequest ? "row_changed" : "id_reused"
       withhold(
         entry,
-        entry.changes.map((change) => ({
-          change,
-          current: rows.get(nameOf(change)) ?? undefined,
-          reason: "id_reused"
-        })),
+        entry.changes.map((change) => ({ change, current: rows.get(nameOf(change)) ?? undefined, reason })),
         null
       )
       continue
@@ -199,6 +202,9 @@ export const make = (facts: Facts): MergePlan => {
     const own = new Map<RowName, Merge.Image | null>()
     const ownChanges: Array<LoggedChange> = []
     const found: Array<Conflict> = []
+    /** A row of its own is there already: what it did was done before, under an id that is forgotten. */
+    let fact: Conflict | undefined
+    let isCounted = false
     for (const change of entry.changes) {
       const name = nameOf(change)
       const current = (own.has(name) ? own.get(name) : rows.get(name)) ?? undefined
@@ -207,10 +213,16 @@ export const make = (facts: Facts): MergePlan => {
         ? { _tag: "Conflict", reason: "constraint" }
         : Merge.decide(table, change.before, change.after, current)
       if (decision._tag === "Conflict") found.push({ change, current, reason: decision.reason })
+      if (decision._tag === "Skip" && change.before === null && current !== undefined) {
+        fact ??= { change, current, reason: "row_exists" }
+      }
       if (decision._tag !== "Apply") continue
+      isCounted ||= table?.merge._tag === "delta"
       own.set(name, decision.row)
       ownChanges.push({ ...change, before: current ?? null, after: decision.row })
     }
+    // Counters would be counted twice.
+    if (fact !== undefined && isCounted) found.push(fact)
     if (found.length > 0) {
       withhold(entry, found, null)
       continue

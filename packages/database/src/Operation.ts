@@ -16,6 +16,11 @@ export interface Operation<A, E, R> {
   /** Tells two requests under one id apart. */
   readonly fingerprint: string
   readonly cause: Cause
+  /**
+   * Under this id each process does what is due where it is, as the slot of a timer does: what it says while it is cut off
+   * from the others is not what they say.
+   */
+  readonly isLocal?: boolean | undefined
   /** How long the record is kept, in milliseconds (spec §20). */
   readonly keepMillis: number
   readonly handler: Effect.Effect<A, E, R>

@@ -80,8 +80,13 @@ export const purge = (
     PostgresConnection.connect(config, `holdfast ${agent} housekeeping`, PostgresSchema.nameOf(agent)),
     (session) =>
       Effect.gen(function*() {
-        const now = yield* Clock.currentTimeMillis
-        const until = now + RUN
+        const here = yield* Clock.currentTimeMillis
+        const until = here + RUN
+        const [clock] = yield* session.run([
+          { text: "select (extract(epoch from now()) * 1000)::bigint as now" }
+        ], STATEMENT_MILLIS)
+        // What is removed is removed for all: not because of one clock that is ahead.
+        const now = Math.min(here, Number(clock?.rows[0]?.["now"] ?? here))
         const expired = now - CLOCK_MARGIN
         const ask = (statement: Statement) =>
           Effect.map(session.run([statement], STATEMENT_MILLIS), ([result]) => result?.rows[0])

@@ -76,7 +76,7 @@ const introduce = (sql: SqlClient.SqlClient) =>
 
 /**
  * Makes the agent's schema and brings it up to date, one process at a time: under an advisory lock of the schema, which
- * vanishes with the connection.
+ * vanishes with the connection. Answers whether the agent's tables are others than before.
  *
  * @category programs
  */
@@ -84,7 +84,7 @@ export const prepare = (
   config: PostgresConfig,
   agent: string,
   migrations: ReadonlyArray<Migration.Migration>
-): Effect.Effect<void, PostgresError> => {
+): Effect.Effect<boolean, PostgresError> => {
   const schema = nameOf(agent)
   return withSql(
     config,
@@ -103,15 +103,16 @@ export const prepare = (
             })
           ])))
         })
-      yield* Effect.acquireUseRelease(
+      return yield* Effect.acquireUseRelease(
         locked,
         () =>
           Effect.gen(function*() {
             const known = yield* sql`select 1 from information_schema.schemata where schema_name = ${schema}`
             if (known.length === 0) yield* sql.unsafe(`create schema ${quote(schema)}`)
             yield* run("kernel_migrations", SystemTables.migrations)
-            yield* run("migrations", migrations)
+            const made = yield* run("migrations", migrations)
             yield* introduce(sql)
+            return made.length > 0
           }),
         // A connection that broke has given the lock back already.
         () => Effect.ignore(unlock)

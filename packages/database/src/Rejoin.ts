@@ -44,18 +44,27 @@ export const make = (options: {
   let isPrepared = false
   let touched = new Set<RowName>()
 
-  const prepare = Effect.suspend(() =>
-    isPrepared ? Effect.void : Effect.map(PostgresSchema.prepare(options.postgres, agent, options.migrations), () => {
-      isPrepared = true
+  const prepare = Effect.gen(function*() {
+    if (isPrepared) return
+    const isChanged = yield* PostgresSchema.prepare(options.postgres, agent, options.migrations)
+    yield* file(() => {
+      if (!shadow.isOutgrown()) return
+      // While it was older, the file has left out what younger processes wrote into columns that it did not have.
+      if (isChanged) shadow.grow()
+      else shadow.forsake()
     })
-  )
+    isPrepared = true
+  })
 
   /** The file has met this primary before, or meets it now for the first time. Answers whether it must be copied. */
   const meet: Effect.Effect<boolean, Failback.StepError> = Effect.gen(function*() {
     const head = yield* primary.begin
     const standing = yield* file(shadow.standing)
     const isUnmet = standing?.incarnation === Shadow.unmet.incarnation
-    const missing = standing === undefined || isUnmet ? "none" : yield* Failback.gap(sides, standing, head)
+    const between = standing === undefined || isUnmet ? "none" : yield* Failback.gap(sides, standing, head)
+    const missing = standing !== undefined && !isUnmet && between !== "another" && (yield* Failback.hasForgotten(sides))
+      ? "another"
+      : between
     yield* primary.rollback
     // A store of its own; or the shadow of one that is gone, with all that there is left of it.
     if (missing === "another") followers.forget()

@@ -105,6 +105,8 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       const standing = shadow.standing()
       // A file without anything in it may become a shadow; one with rows is a store of its own until it is adopted.
       if (standing === undefined && shadow.isEmpty()) shadow.follow(Shadow.unmet, 1)
+      // The process that found out that it may differ has ended before it had looked.
+      if (shadow.isSuspected()) shadow.forsake()
       state.others = Math.max(0, (standing?.replicas ?? 1) - 1)
       // What an earlier process has taken alone is still to be merged.
       for (const { changes } of shadow.pending(Number.MAX_SAFE_INTEGER)) taken.take(changes)
@@ -119,9 +121,11 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       primary.destroy(why)
       dependency.unsafeLost(why)
     }
+    const identity = yield* file(() => persistence === "file" ? shadow.identity() : undefined)
     core.state.replication = BatchReplication.make({
       sides,
       state,
+      identity,
       limits,
       now,
       isServerUp: watch.isUp,
@@ -129,7 +133,6 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       lastError: () => dependency.current().lastError ?? "not reached yet"
     })
 
-    const identity = yield* file(() => persistence === "file" ? shadow.identity() : undefined)
     const followers = Followers.make({ instance, identity, watch, sides, state })
     const relay = yield* ReplicatedRelay.make({ instance, sides, watch, state })
     const rejoin = Effect.zipRight(

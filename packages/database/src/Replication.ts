@@ -20,6 +20,8 @@ export interface Replication {
   readonly refusal: (operation: { readonly id: string; readonly writeClass: WriteClass }) => WriteRefused | undefined
   /** Whether the transaction counts here alone, so that one whose outcome elsewhere is unknown proves nothing. */
   readonly isAlone: () => boolean
+  /** The name of this file among those of the agent, while the transaction counts here alone. */
+  readonly aloneAs: () => string | undefined
   /** What a bounded operation may use. */
   readonly bound: () => Bound | undefined
   /** After the last operation, before the file commits. */

@@ -1,6 +1,5 @@
 import type { Envelope } from "@holdfast/contracts/Envelope"
 import { randomInt } from "node:crypto"
-import * as OperationIds from "./OperationIds.ts"
 import { type Head, type LoggedChange, type LoggedMessage, messageOf, type Pulled } from "./Primary.ts"
 import type { Connection } from "./SqliteConnection.ts"
 import type { Statements } from "./SqliteReader.ts"
@@ -25,8 +24,10 @@ export interface Standing extends Head {
   readonly replicas: number
 }
 
-/** Where the file keeps its name. */
+/** Where the file keeps its name; that it may differ; with how many migrations its rows were written. */
 const IDENTITY = "identity"
+const SUSPECTED = "suspected"
+const WRITTEN_WITH = "written-with"
 
 /** The standing of a file that is to be a shadow and does not hold what its primary has: it must be filled first. */
 export const unmet: Head = { incarnation: "", epoch: 0, head: 0, operationN: 0, outboxSeq: 0, changeN: 0 }
@@ -60,6 +61,15 @@ export interface Shadow {
   readonly identity: () => string
   /** The file must be filled anew; also the next process knows, should this one end before it is done. */
   readonly forsake: () => void
+  /** The file may differ, and this process is about to look; another one that opens it before that is done cannot know where. */
+  readonly suspect: () => void
+  readonly isSuspected: () => boolean
+  /** The file does not differ. */
+  readonly trust: () => void
+  /** The agent's tables have columns that they did not have when others' rows were written to them. */
+  readonly isOutgrown: () => boolean
+  /** Nobody has written into the columns before this file had them. */
+  readonly grow: () => void
   /** Tables that an agent or the kernel declares, by name. */
   readonly tables: ReadonlyMap<string, Table>
   /** Sets a row to what the primary has; `null` deletes it. */
@@ -82,6 +92,8 @@ export interface Shadow {
   readonly insertMessage: (message: LoggedMessage) => number
   /** From now on places of messages are above this one. */
   readonly continueAbove: (seq: number) => void
+  /** Forgets the messages up to there, but for the last one of all. */
+  readonly forgetMessages: (upTo: number) => void
   /** The last numbers of change and outbox: what comes after them belongs to the open transaction. */
   readonly marks: () => { readonly change: number; readonly message: number }
   readonly appendBacklog: (entry: {
@@ -99,11 +111,15 @@ export interface Shadow {
   readonly count: (table: Table, upTo: number) => number
   /** Whether nothing has been done in it yet; rows that its migrations made are nobody's work. */
   readonly isEmpty: () => boolean
-  /** The ids of the operations before this number whose records are to be kept, the newest first. */
+  /**
+   * The ids of the operations before this number whose records are to be kept, the newest first; `isSettled`: without those
+   * that are still to be merged.
+   */
   readonly operationsBefore: (
     n: number,
     now: number,
-    limit: number
+    limit: number,
+    isSettled?: boolean
   ) => ReadonlyArray<{ readonly n: number; readonly id: string }>
   /** Lists an operation of long ago as unmerged again; answers its place, or nothing where its changes are not here. */
   readonly reopen: (operationId: string) => number | undefined
@@ -174,10 +190,29 @@ export const make = (
     const image = JSON.parse(key) as Image
     return encode(table, table.key, image)
   }
+  /** A version that is older, or younger, does not know all columns, and leaves those alone. */
+  const setSome = (table: Table, key: string, image: Image, fields: ReadonlyArray<string>) => {
+    const rest = fields.filter((field) => !table.key.includes(field))
+    const sets = rest.map((field) => `${column(table, field)} = ?`).join(", ")
+    const byKey = table.key.map((field) => `${column(table, field)} = ?`).join(" and ")
+    const isThere = rest.length > 0 && run(
+          `update "${table.name}" set ${sets} where ${byKey}`,
+          ...encode(table, rest, image),
+          ...keyValues(table, key)
+        ).changes > 0
+    if (isThere) return
+    run(
+      `insert into "${table.name}" (${fields.map((field) => column(table, field)).join(", ")}) ` +
+        `values (${fields.map(() => "?").join(", ")}) on conflict do nothing`,
+      ...encode(table, fields, image)
+    )
+  }
   const setRow: Shadow["setRow"] = (table, key, image) => {
     const { remove, upsert } = textsOf(table)
-    if (image === null) run(remove, ...keyValues(table, key))
-    else run(upsert, ...encode(table, table.fields, image))
+    if (image === null) return void run(remove, ...keyValues(table, key))
+    const given = table.fields.filter((field) => image[field] !== undefined)
+    if (given.length < table.fields.length) return setSome(table, key, image, given)
+    run(upsert, ...encode(table, table.fields, image))
   }
   const insertOperation: Shadow["insertOperation"] = (operation) =>
     void run(
@@ -216,6 +251,22 @@ export const make = (
     Object.fromEntries(
       table.fields.map((field) => [field, fromSqlite(storageOf(table, field), row[table.sqlNames[field] ?? field])])
     )
+  const noted = (what: string): number | undefined => {
+    const found = value("select max(seq) from cursor where source = ?", what)
+    return typeof found === "number" ? found : undefined
+  }
+  const note = (what: string, seq: number) =>
+    void run(
+      "insert into cursor (source, seq) values (?, ?) on conflict (source) do update set seq = excluded.seq",
+      what,
+      seq
+    )
+  const migrations = () => Number(value("select count(*) from migrations"))
+  const grow = () => note(WRITTEN_WITH, migrations())
+  const trust = () => {
+    run("delete from cursor where source = ?", SUSPECTED)
+    grow()
+  }
   const stand = (head: Head, replicas: number, condition: string) =>
     void run(
       "insert into shadow (id, incarnation, head, operation_n, outbox_seq, change_n, replicas) " +
@@ -229,9 +280,20 @@ export const make = (
       head.changeN,
       replicas
     )
-  /** Messages of unmerged operations that the primary turns out to know are here already. */
-  const isOurs = (envelope: Envelope, isMerging: boolean): boolean =>
-    isMerging && value("select count(*) from outbox where event_id = ?", envelope.id) !== 0
+  /**
+   * A message of an unmerged operation that the primary turns out to know is here already, from when that ran again alone:
+   * it keeps its place, and says what it says there.
+   */
+  const correctOwn = (envelope: Envelope): boolean =>
+    run(
+      "update outbox set type = ?, topic = ?, key = ?, envelope = ?, created_at = ? where event_id = ?",
+      envelope.type,
+      envelope.topic,
+      envelope.key,
+      JSON.stringify(envelope),
+      Date.parse(envelope.time),
+      envelope.id
+    ).changes > 0
 
   return {
     tables,
@@ -241,6 +303,8 @@ export const make = (
     continueAbove: (seq) => {
       above = seq
     },
+    forgetMessages: (upTo) =>
+      void run("delete from outbox where seq <= ? and seq < (select max(seq) from outbox)", upTo),
     marks,
     imageOf,
     correctOperation: ({ answer, command, expiresAt, fingerprint, id, outcome, receivedAt, writeClass }) =>
@@ -276,16 +340,21 @@ export const make = (
       }
     },
     follow: (head, replicas) => stand(head, replicas, ` where shadow.incarnation <> '${unmet.incarnation}'`),
-    join: (head, replicas) => stand(head, replicas, ""),
+    join: (head, replicas) => {
+      stand(head, replicas, "")
+      trust()
+    },
     identity: () => {
-      run(
-        "insert into cursor (source, seq) values (?, ?) on conflict (source) do nothing",
-        IDENTITY,
-        randomInt(2 ** 47)
-      )
-      return Number(value("select seq from cursor where source = ?", IDENTITY)).toString(36)
+      const known = noted(IDENTITY) ?? randomInt(2 ** 47)
+      note(IDENTITY, known)
+      return known.toString(36)
     },
     forsake: () => void run("update shadow set incarnation = ?", unmet.incarnation),
+    suspect: () => note(SUSPECTED, 1),
+    isSuspected: () => noted(SUSPECTED) === 1,
+    trust,
+    isOutgrown: () => (noted(WRITTEN_WITH) ?? Infinity) < migrations(),
+    grow,
     apply: ({ changes, messages, operations }, isTaken) => {
       const wrote = new Set<string>()
       const deferred: Array<RowName> = []
@@ -306,14 +375,16 @@ export const make = (
       }
       const isMerging = Number(value("select count(*) from backlog where status = 'pending'")) > 0
       for (const message of messages) {
-        if (isOurs(message.envelope, isMerging)) continue
-        lastSeq = insertMessage(message)
         wrote.add("outbox")
+        if (isMerging && correctOwn(message.envelope)) continue
+        lastSeq = insertMessage(message)
       }
       return { wrote, deferred, lastSeq }
     },
-    appendBacklog: (entry) =>
-      void run(
+    // An id may come again when its record is forgotten: it stands where it comes now.
+    appendBacklog: (entry) => {
+      run("delete from backlog where operation_id = ? and status <> 'pending'", entry.operationId)
+      run(
         "insert into backlog (operation_id, accepted_at, first_change, last_change, first_message, last_message, status) " +
           "values (?, ?, ?, ?, ?, ?, 'pending') on conflict (operation_id) do nothing",
         entry.operationId,
@@ -322,7 +393,8 @@ export const make = (
         entry.lastChange,
         entry.firstMessage,
         entry.lastMessage
-      ),
+      )
+    },
     pending: (limit) =>
       rows("select * from backlog where status = 'pending' order by n limit ?", limit).map((entry): BacklogEntry => {
         const id = String(entry["operation_id"])
@@ -370,33 +442,33 @@ export const make = (
     },
     isEmpty: () =>
       ["operation", "change", "outbox", "cursor"].every((table) => value(`select count(*) from ${table}`) === 0),
-    operationsBefore: (n, now, limit) =>
-      rows("select n, id from operation where n < ? and expires_at > ? order by n desc limit ?", n, now, limit).map((
-        row
-      ) => ({
-        n: Number(row["n"]),
-        id: String(row["id"])
-      })),
+    operationsBefore: (n, now, limit, isSettled = false) =>
+      rows(
+        "select n, id from operation where n < ? and expires_at > ? " +
+          (isSettled ? "and id not in (select operation_id from backlog where status = 'pending') " : "") +
+          "order by n desc limit ?",
+        n,
+        now,
+        limit
+      ).map((row) => ({ n: Number(row["n"]), id: String(row["id"]) })),
     reopen: (operationId) => {
       const [changed] = rows(
         "select min(n) as first, max(n) as last from change where operation_id = ?",
         operationId
       )
-      const stem = OperationIds.make(operationId)("evt").slice(0, -4)
       const [told] = rows(
-        "select min(seq) as first, max(seq) as last from outbox where event_id >= ? and event_id < ?",
-        stem,
-        `${stem}~`
+        "select min(seq) as first, max(seq) as last from outbox where operation_id = ?",
+        operationId
       )
       // Another process's operation is here without its changes: only who has them can bring it back.
-      if (typeof changed?.["first"] !== "number") return undefined
+      if (typeof changed?.["first"] !== "number" && typeof told?.["first"] !== "number") return undefined
       run("delete from backlog where operation_id = ?", operationId)
       return Number(
         run(
           "insert into backlog (operation_id, accepted_at, first_change, last_change, first_message, last_message, status) " +
             "select id, received_at, ?, ?, ?, ?, 'pending' from operation where id = ?",
-          changed["first"],
-          changed["last"],
+          changed?.["first"] ?? 1,
+          changed?.["last"] ?? 0,
           told?.["first"] ?? 1,
           told?.["last"] ?? 0,
           operationId
@@ -419,7 +491,11 @@ export const make = (
     empty: () => {
       connection.pragma("defer_foreign_keys = ON")
       for (const table of tables.values()) connection.exec(`delete from "${table.name}"`)
-      connection.exec("delete from operation; delete from change; delete from outbox")
+      connection.exec(
+        "delete from operation; delete from change; delete from backlog where status <> 'pending'; " +
+          // The last one stays until another one comes: its number must not be given again.
+          "delete from outbox where seq < (select max(seq) from outbox)"
+      )
     }
   }
 }

@@ -189,6 +189,9 @@ const writerOf = (
   }
 }
 
+/** An index of Postgres takes no more than 2704 bytes. */
+const MAX_ID_BYTES = 2_000
+
 /** No text for Postgres. */
 const unstorable = /[\uD800-\uDFFF]|\0/u
 
@@ -270,6 +273,7 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
       if ([id, fingerprint, answer].some((text) => unstorable.test(text))) {
         throw new TypeError(`the id or the answer of ${command} holds NUL or half of a character`)
       }
+      if (Buffer.byteLength(id) > MAX_ID_BYTES) throw new TypeError(`the id of ${command} is too long for an index`)
       insertOperation.run(id, command, writeClass, fingerprint, answer, outcome, receivedAt, expiresAt)
       state.log.operations.push({ id, command, writeClass, fingerprint, answer, outcome, receivedAt, expiresAt })
       state.log.ends.push({ changes: state.log.changes.length, messages: state.log.messages.length })
@@ -365,7 +369,7 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
       const unknown = () => Exit.fail(new OutcomeUnknown({ operationId: operation.id }))
       const refusedNow = state.replication?.refusal(operation)
       if (refusedNow !== undefined) return Effect.succeed(isUnproven ? unknown() : Exit.fail(refusedNow))
-      const tx = new SqliteTransaction(state, operation.id, now, operation.cause, true)
+      const tx = new SqliteTransaction(state, operation, now, true)
       const running = transact(tx, operation.handler, context, (exit) => {
         if (Exit.isSuccess(exit)) {
           counters.operations++
@@ -407,7 +411,8 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
       Effect.contextWithEffect((context: Context.Context<Exclude<R, Transaction | Reader>>) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           const id = `housekeeping:${name}`
-          const tx = () => new SqliteTransaction(state, id, now, { correlationId: id, causationId: id }, false)
+          const tx = () =>
+            new SqliteTransaction(state, { id, cause: { correlationId: id, causationId: id } }, now, false)
           return enqueue(id, Effect.suspend(() => transact(tx(), handler, context, () => {})), false)
         })
       )
@@ -465,12 +470,26 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
     return { database, state, exclusive, announce }
   })
 
+/** What a shadow took without its primary knowing of it would be lost when it follows that again. */
+const asOwn = ({ database, state }: Core, options: Options): Effect.Effect<DatabaseShape, StoreUnavailable> =>
+  Effect.filterOrFail(
+    guard(() => state.connection.prepare("select count(*) from shadow").pluck().get() === 0 ? database : undefined),
+    (own) => own !== undefined,
+    () =>
+      new StoreUnavailable({
+        reason: "other",
+        detail:
+          `the ${options.agent} agent's file in ${options.directory} follows a Postgres and is no store of its own: ` +
+          "set DATABASE_URL as before, or HOLDFAST_DATA_DIR to another folder"
+      })
+  )
+
 const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, Scope.Scope> =>
-  Effect.map(open(options), (core) => core.database)
+  Effect.flatMap(open(options), (core) => asOwn(core, options))
 
 /**
  * The store in a SQLite file of its own: durable through `kill -9` and power cuts, one writer, one process. Opens, locks
- * and migrates when built; fails with `StoreUnavailable` when that is not possible.
+ * and migrates when built; fails with `StoreUnavailable` when that is not possible, or when the file is a Postgres's shadow.
  *
  * @category layers
  */

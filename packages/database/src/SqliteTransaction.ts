@@ -109,7 +109,7 @@ export const makeWriterState = (agent: string, connection: Connection, slice: Sl
     release: connection.prepare("release operation"),
     rollbackTo: connection.prepare("rollback to operation"),
     insertOutbox: connection.prepare(
-      "insert into outbox (event_id, type, topic, key, envelope, created_at) values (?, ?, ?, ?, ?, ?)"
+      "insert into outbox (event_id, type, topic, key, envelope, created_at, operation_id) values (?, ?, ?, ?, ?, ?, ?)"
     ),
     insertChange: connection.prepare(
       "insert into change (operation_id, table_name, row_key, before, after) values (?, ?, ?, ?, ?)"
@@ -162,6 +162,7 @@ export class SqliteTransaction implements TransactionShape {
   readonly now: number
   readonly cause: Cause
   readonly nextId: (prefix: string) => string
+  private readonly nextEventId: (prefix: string) => string
   private readonly writer: WriterState
   private readonly recorded: boolean
   private savepoint = false
@@ -170,13 +171,20 @@ export class SqliteTransaction implements TransactionShape {
   private messagesBefore = 0
   private readonly grown = new Set<string>()
 
-  constructor(writer: WriterState, operationId: string, now: number, cause: Cause, recorded: boolean) {
+  constructor(
+    writer: WriterState,
+    operation: { readonly id: string; readonly cause: Cause; readonly isLocal?: boolean | undefined },
+    now: number,
+    recorded: boolean
+  ) {
     this.writer = writer
-    this.operationId = operationId
+    this.operationId = operation.id
     this.now = now
-    this.cause = cause
+    this.cause = operation.cause
     this.recorded = recorded
-    this.nextId = OperationIds.make(operationId)
+    this.nextId = OperationIds.make(operation.id)
+    const place = operation.isLocal === true ? writer.replication?.aloneAs() : undefined
+    this.nextEventId = place === undefined ? this.nextId : OperationIds.make(`${operation.id}@${place}`)
   }
 
   get bound(): Bound | undefined {
@@ -281,7 +289,7 @@ export class SqliteTransaction implements TransactionShape {
       attempt("outbox", () => {
         this.begin()
         const envelope: Envelope = {
-          id: options?.eventId ?? this.nextId("evt"),
+          id: options?.eventId ?? this.nextEventId("evt"),
           source: sourceOf(this.writer.agent),
           type: message.type,
           topic: message.topic,
@@ -301,7 +309,8 @@ export class SqliteTransaction implements TransactionShape {
           envelope.topic,
           envelope.key,
           text,
-          this.now
+          this.now,
+          this.operationId
         )
         this.writer.lastSeq = Number(written.lastInsertRowid)
         if (this.recorded) this.writer.log.messages.push({ seq: this.writer.lastSeq, envelope })

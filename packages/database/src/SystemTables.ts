@@ -356,6 +356,9 @@ export const migrations: ReadonlyArray<Migration.Migration> = [
     ),
     { sqlite: "create index backlog_pending on backlog (n) where status = 'pending'", postgres: "" },
     "create index outbox_event on outbox (event_id)",
+    // What the file has to bring back when its primary has forgotten the operation.
+    { sqlite: "alter table outbox add column operation_id text", postgres: "" },
+    { sqlite: "create index outbox_operation on outbox (operation_id) where operation_id is not null", postgres: "" },
     {
       sqlite: "",
       postgres: "create table publisher (id integer primary key check (id = 1), instance text, until timestamptz)"

@@ -116,6 +116,7 @@ const merge = (
     tables,
     entries,
     known: new Map(),
+    told: new Set(),
     current: new Map(current),
     withheld: new Map(),
     condemned: new Map(),
@@ -273,14 +274,35 @@ describe("merge of an outage", () => {
     const before: Rows = new Map([[rowName("stock", keyOf("a")), { id: "a", onHand: 9, place: "x", version: 4 }]])
     const update: Action = { table: "stock", id: "a", kind: "update", n: 1, text: "x" }
     const { entries } = outage(before, [[update]], "one")
-    const known = merge(before, entries, { known: new Map([["one-0", "f"]]) })
+    const known = merge(before, entries, { known: new Map([["one-0", { fingerprint: "f", outcome: "done" }]]) })
     assert.deepStrictEqual(plain(known.rows), plain(before))
     assert.strictEqual(known.plan.merged.length, 1)
     assert.strictEqual(known.plan.operations.length, 0)
-    const reused = merge(before, entries, { known: new Map([["one-0", "another"]]) })
+    const reused = merge(before, entries, { known: new Map([["one-0", { fingerprint: "another", outcome: "done" }]]) })
     assert.deepStrictEqual(plain(reused.rows), plain(before))
     assert.strictEqual(reused.plan.withheld.length, 1)
     assert.strictEqual(reused.plan.operations.length, 0)
     assert.isAbove(reused.plan.conflicts, 0)
+  })
+
+  it("one that was refused there, and done here when the answer to that was lost, waits for a person", () => {
+    const before: Rows = new Map([[rowName("stock", keyOf("a")), { id: "a", onHand: 9, place: "x", version: 4 }]])
+    const update: Action = { table: "stock", id: "a", kind: "update", n: 1, text: "x" }
+    const { entries } = outage(before, [[update]], "one")
+    const { plan } = merge(before, entries, { known: new Map([["one-0", { fingerprint: "f", outcome: "refused" }]]) })
+    assert.deepStrictEqual([plan.merged.length, plan.withheld.length, plan.operations.length], [0, 1, 0])
+  })
+
+  it("what was done before under an id that is forgotten does not count twice", () => {
+    const before: Rows = new Map([[rowName("stock", keyOf("a")), { id: "a", onHand: 9, place: "x", version: 4 }]])
+    const { entries } = outage(before, [[
+      { table: "stock", id: "a", kind: "update", n: 1, text: "x" },
+      { table: "movement", id: "m", kind: "insert", n: 1, text: "" }
+    ]], "one")
+    const once = merge(before, entries)
+    assert.strictEqual(once.plan.merged.length, 1)
+    const twice = merge(once.rows, entries)
+    assert.deepStrictEqual([twice.plan.merged.length, twice.plan.withheld.length], [0, 1])
+    assert.deepStrictEqual(plain(twice.rows), plain(once.rows))
   })
 })

@@ -5,6 +5,7 @@ import * as PostgresWatch from "@holdfast/database/PostgresWatch"
 import * as Replicated from "@holdfast/database/Replicated"
 import type { Table } from "@holdfast/database/Table"
 import type * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import { Context, Effect, Layer, Redacted, type Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -89,4 +90,25 @@ export const ask = (url: string, text: string, schema = bank.agent) =>
     return result?.rows ?? []
   }))
 
-export type Server = PostgresServer.PostgresServer
+/** Two processes on one database, each through a way of its own that can be cut. */
+export const pair = (server: PostgresServer.PostgresServer, holding: Holding = bank) =>
+  Effect.gen(function*() {
+    const url = yield* server.createDatabase(holding.agent)
+    const at = (instance: string) =>
+      Effect.gen(function*() {
+        const proxy = yield* TcpProxy.make(server)
+        const directory = yield* folder
+        const store = yield* open({ holding, url: through(proxy, url), directory, instance })
+        yield* untilMode(store, "primary")
+        return { store, proxy, directory, url: through(proxy, url) }
+      })
+    return { url, one: yield* at("one"), two: yield* at("two") }
+  })
+
+/** Cuts a process off, and waits until it knows. */
+export const cutOff = ({ proxy, store }: { readonly proxy: TcpProxy.TcpProxy; readonly store: Replica }) =>
+  proxy.refuse.pipe(Effect.zipRight(proxy.cut), Effect.zipRight(untilMode(store, "alone")))
+
+/** Lets it through again, and waits until it is back. */
+export const letBack = ({ proxy, store }: { readonly proxy: TcpProxy.TcpProxy; readonly store: Replica }) =>
+  Effect.zipRight(proxy.pass, untilMode(store, "primary"))

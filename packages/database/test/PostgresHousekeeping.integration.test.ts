@@ -5,7 +5,7 @@ import * as PostgresConnection from "@holdfast/database/PostgresConnection"
 import * as PostgresHousekeeping from "@holdfast/database/PostgresHousekeeping"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Redacted, Scope } from "effect"
+import { type Clock, Effect, Exit, Redacted, Scope } from "effect"
 import { deposit, open as openAccount, operation } from "./Bank.ts"
 import { ask, folder, open } from "./Outage.ts"
 
@@ -51,6 +51,23 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("housekeepi
       assert.strictEqual(purged.operations, 2_500)
       assert.isAtLeast(purged.expiredBefore ?? 0, before)
       assert.deepStrictEqual(yield* ids(url, "select id from operation order by n"), ["young", "just expired"])
+    }))
+
+  it.scopedLive("a process whose clock is ahead removes nothing that Postgres's clock does not", () =>
+    Effect.gen(function*() {
+      const { store, url } = yield* bank
+      yield* store.execute({ ...operation(deposit("a", 1), { id: "keyed" }), keepMillis: DAY })
+      const base = yield* Effect.clock
+      const ahead: Clock.Clock = {
+        ...base,
+        sleep: (duration) => base.sleep(duration),
+        unsafeCurrentTimeMillis: () => base.unsafeCurrentTimeMillis() + 2 * DAY,
+        unsafeCurrentTimeNanos: () => base.unsafeCurrentTimeNanos(),
+        currentTimeMillis: Effect.map(base.currentTimeMillis, (now) => now + 2 * DAY)
+      }
+      const purged = yield* Effect.withClock(store.primary.purge({ isPublished: false }), ahead)
+      assert.isBelow(purged.expiredBefore ?? 0, Date.now())
+      assert.include(yield* ids(url, "select id from operation"), "keyed")
     }))
 
   it.scopedLive("messages go a week after they were published, or made where nobody publishes them", () =>

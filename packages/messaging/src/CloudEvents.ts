@@ -23,12 +23,17 @@ export interface TopicRecord {
  */
 export class Undecodable extends Data.TaggedError("Undecodable")<{ readonly detail: string }> {}
 
+/** What is part of an index: Postgres takes no more than 2704 bytes of all its columns. */
+const MAX_NAME = 255
+
+const Name = Schema.NonEmptyString.pipe(Schema.maxLength(MAX_NAME))
+
 /** The context attributes and extensions that an envelope consists of (spec §19.1). */
 const Attributes = Schema.Struct({
   specversion: Schema.Literal("1.0"),
-  id: Schema.NonEmptyString,
-  source: Schema.NonEmptyString,
-  type: Schema.NonEmptyString,
+  id: Name,
+  source: Name,
+  type: Name,
   time: Schema.NonEmptyString,
   subject: Schema.optional(Schema.String),
   partitionkey: Schema.optional(Schema.String),
@@ -114,6 +119,7 @@ const envelopeOf = (record: TopicRecord, attributes: unknown, data: unknown): Ei
       return Either.left(new Undecodable({ detail: `the data is ${decoded.datacontenttype}, not JSON` }))
     }
     const key = decoded.partitionkey ?? record.key
+    if (key.length > MAX_NAME) return Either.left(new Undecodable({ detail: `the key has ${key.length} characters` }))
     const traceparent = decoded.traceparent ?? headerOf(record, "traceparent")
     const deadline = headerOf(record, "deadline")
     return Either.right({
@@ -184,8 +190,8 @@ export const standIn = (record: TopicRecord, position: string, error: Undecodabl
   source: `urn:ecom:topic:${record.topic}`,
   type: undecodableType,
   topic: record.topic,
-  key: record.key,
-  subject: record.key,
+  key: record.key.slice(0, MAX_NAME),
+  subject: record.key.slice(0, MAX_NAME),
   time,
   correlationId: position,
   causationId: position,

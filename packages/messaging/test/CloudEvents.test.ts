@@ -105,6 +105,8 @@ it("what others send is read: other case, no extensions, a tombstone", () => {
   )
 })
 
+/** The record's key counts then. */
+const withoutKey = ({ ce_partitionkey: _, ...headers }: Readonly<Record<string, string>>) => headers
 const binary = CloudEvents.toBinary(placed)
 const structured = CloudEvents.toStructured(placed)
 
@@ -115,6 +117,8 @@ it.each([
   ["data of another type", { ...binary, headers: { ...binary.headers, "content-type": "application/avro" } }],
   ["a structured event that is no object", { ...structured, value: "[]" }],
   ["a structured event without a value", { ...structured, value: null }],
+  ["an id that no index takes", { ...binary, headers: { ...binary.headers, ce_id: "x".repeat(5_000) } }],
+  ["a key that no index takes", { ...binary, key: "k".repeat(5_000), headers: withoutKey(binary.headers) }],
   ["binary data", { ...structured, value: "{\"data_base64\":\"AA==\"}" }],
   ["a batch", { ...structured, headers: { "content-type": "application/cloudevents-batch+json" } }]
 ])("a record is refused for %s", (_, record) => {

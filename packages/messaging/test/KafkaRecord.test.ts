@@ -97,3 +97,13 @@ it("a dead letter is the message itself, with the reason in headers; other messa
   assert.isUndefined(DeadLetterRecord.of({ ...notice, topic: "ecom.shop.events.v1" }))
   assert.isUndefined(DeadLetterRecord.of({ ...notice, source: sourceOf("shop") }))
 })
+
+it("the stand-in of a message that no index takes fits one", () => {
+  const { headers, ...sent } = back(CloudEvents.toBinary(envelope(1)))
+  const decoded = KafkaRecord.decode("ecom.shop.events.v1", 2, {
+    ...sent,
+    key: Buffer.from("k".repeat(5_000)),
+    headers: { ...headers, ce_id: Buffer.from("x".repeat(5_000)) }
+  })
+  assert.isBelow(decoded.id.length + decoded.key.length, 600)
+})

@@ -9,7 +9,7 @@ import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
 import { Effect, Exit, Logger, LogLevel, Option, Scope } from "effect"
 import { Accounts, deposit, migrations, operation } from "../Bank.ts"
-import { ask, folder, open, pause, through, until, untilMode } from "../Outage.ts"
+import { ask, folder, open, pause, type Replica, through, until, untilMode } from "../Outage.ts"
 import { areEqual, fill, filled, MANY } from "./Traffic.ts"
 import { asksForCommit } from "./Wire.ts"
 
@@ -177,5 +177,22 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a file and
       yield* untilMode(bank, "primary")
       assert.strictEqual((yield* bank.execute(capture))._tag, "Known")
       yield* areEqual(bank, url)
+    }).pipe(quiet))
+
+  it.scopedLive("a shadow is opened as a store of its own: refused with what to do, and what it has stays", () =>
+    Effect.gen(function*() {
+      const url = yield* server.createDatabase("bank")
+      const directory = yield* folder
+      const run = <A, E>(work: (bank: Replica) => Effect.Effect<A, E>) =>
+        Effect.scoped(Effect.gen(function*() {
+          const bank = yield* open({ url, directory })
+          yield* untilMode(bank, "primary")
+          return yield* work(bank)
+        }))
+      yield* run((bank) => fill(bank, "a", 5))
+      const refused = yield* Effect.flip(alone(directory, "b", 5))
+      assert.deepInclude(refused, { _tag: "StoreUnavailable" })
+      assert.include(refused.message, "DATABASE_URL")
+      yield* run((bank) => areEqual(bank, url))
     }).pipe(quiet))
 })
