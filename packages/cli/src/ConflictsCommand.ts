@@ -3,7 +3,7 @@ import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import { ConflictView } from "@holdfast/agent/ConflictView"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { ApiClient } from "./ApiClient.ts"
 import * as OperatorCommand from "./OperatorCommand.ts"
@@ -78,25 +78,26 @@ const shown = (conflict: ConflictView): string =>
   ].join("\n\n")
 
 const list = Command.make("conflicts", {
-  status: Options.choice("status", ["open", "applied", "discarded"]).pipe(
+  state: Options.choice("status", ["open", "applied", "discarded"]).pipe(
     Options.withDescription("Only those with this status"),
     Options.optional
   ),
+  all: OperatorCommand.all,
   url,
   json
 }, (given) =>
   Effect.gen(function*() {
-    const kind = { name: "conflicts", item: ConflictView, stateParameter: "status" }
+    const kind = { name: "conflicts", item: ConflictView, stateParameter: "status", open: ["open"] }
     const found = yield* Effect.forEach(yield* OperatorCommand.agentsAt, (agent) =>
       Effect.map(
-        OperatorCommand.listOf(kind, agent, Option.getOrUndefined(given.status)),
+        OperatorCommand.wantedOf(kind, agent, given),
         (items) => items.map((item) => ({ agent, item }))
       ))
-    const all = found.flat()
-    if (given.json) return yield* printJson(all.map(({ agent, item }) => ({ agent, ...item })))
-    yield* all.length === 0
-      ? print("no conflicts")
-      : print(table([["agent", ...columns], ...all.map(({ agent, item }) => [agent, ...cells(item)])]))
+    const listed = found.flat()
+    if (given.json) return yield* printJson(listed.map(({ agent, item }) => ({ agent, ...item })))
+    yield* listed.length === 0
+      ? print(OperatorCommand.none("conflicts", given))
+      : print(table([["agent", ...columns], ...listed.map(({ agent, item }) => [agent, ...cells(item)])]))
   }).pipe(client(given.url)))
 
 const show = Command.make("show", { agent, id, url, json }, (given) =>
@@ -134,7 +135,7 @@ export const command = list.pipe(
   Command.withDescription(
     "List operations of an outage that could not merge into Postgres, and decide them.\n\n" +
       "Examples:\n" +
-      "  npm run -s holdfast -- conflicts --status open\n" +
+      "  npm run -s holdfast -- conflicts\n" +
       "  npm run -s holdfast -- conflicts show product http:product:anonymous:edit-1\n" +
       "  npm run -s holdfast -- conflicts settle product http:product:anonymous:edit-1 --keep primary"
   ),

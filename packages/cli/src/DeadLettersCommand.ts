@@ -11,6 +11,7 @@ export const command = OperatorCommand.make({
     "  npm run -s holdfast -- dead-letters discard order urn:ecom:agent:payment:evt_01J…",
   item: DeadLetter,
   states: ["open", "parked", "replayed", "discarded"],
+  open: ["open", "parked"],
   stateParameter: "status",
   columns: ["id", "status", "type", "key", "attempts", "error"],
   cells: (letter) => [

@@ -25,6 +25,8 @@ export interface Kind<A, I> {
   readonly description: string
   readonly item: Schema.Schema<A, I>
   readonly states: readonly [string, ...ReadonlyArray<string>]
+  /** Those of them that are not the end of it: what is listed unless all are asked for. */
+  readonly open: ReadonlyArray<string>
   /** The query parameter that names the state. */
   readonly stateParameter: string
   readonly columns: ReadonlyArray<string>
@@ -64,6 +66,34 @@ export const listOf = <A, I>(
     }
   })
 
+/** Lists what has ended too. */
+export const all = Options.boolean("all").pipe(Options.withDescription("Also those that need nothing any more"))
+
+/**
+ * What an agent lists: of the state that is asked for, else what is open, or everything.
+ *
+ * @category reading
+ */
+export const wantedOf = <A, I>(
+  kind: Pick<Kind<A, I>, "name" | "item" | "stateParameter" | "open">,
+  agent: string,
+  wanted: { readonly state: Option.Option<string>; readonly all: boolean }
+): Effect.Effect<ReadonlyArray<A>, ApiError, ApiClient> => {
+  const states = Option.isSome(wanted.state) ? [wanted.state.value] : wanted.all ? [undefined] : kind.open
+  return Effect.map(Effect.forEach(states, (state) => listOf(kind, agent, state)), (found) => found.flat())
+}
+
+/**
+ * What to say where nothing is listed.
+ *
+ * @category reading
+ */
+export const none = (
+  kind: string,
+  wanted: { readonly state: Option.Option<string>; readonly all: boolean }
+): string =>
+  wanted.all || Option.isSome(wanted.state) ? `no ${kind}` : `no open ${kind}; --all lists those that have ended too`
+
 /**
  * The agents of every process that is asked.
  *
@@ -90,22 +120,21 @@ export const make = <A, I>(kind: Kind<A, I>) => {
     Options.withDescription("Only those in this state"),
     Options.optional
   )
-  const list = Command.make(kind.name, { state, url, json }, (given) =>
+  const list = Command.make(kind.name, { state, all, url, json }, (given) =>
     Effect.gen(function*() {
-      const wanted = Option.getOrUndefined(given.state)
       const found = yield* Effect.forEach(yield* agentsAt, (agent) => {
-        const items = Effect.map(listOf(kind, agent, wanted), (all) => all.map((item) => ({ agent, item })))
+        const items = Effect.map(wantedOf(kind, agent, given), (all) => all.map((item) => ({ agent, item })))
         return kind.owners === "all" ? items : Effect.catchTag(
           items,
           "RequestRefused",
           (error) => error.status === 404 ? Effect.succeed([]) : Effect.fail(error)
         )
       })
-      const all = found.flat()
-      if (given.json) return yield* printJson(all.map(({ agent, item }) => ({ agent, ...item })))
-      yield* all.length === 0
-        ? print(`no ${kind.name.replace("-", " ")}`)
-        : print(table([["agent", ...kind.columns], ...all.map(({ agent, item }) => [agent, ...kind.cells(item)])]))
+      const listed = found.flat()
+      if (given.json) return yield* printJson(listed.map(({ agent, item }) => ({ agent, ...item })))
+      yield* listed.length === 0
+        ? print(none(kind.name.replace("-", " "), given))
+        : print(table([["agent", ...kind.columns], ...listed.map(({ agent, item }) => [agent, ...kind.cells(item)])]))
     }).pipe(client(given.url)))
   const action = ({ description, name }: Action) =>
     Command.make(

@@ -11,6 +11,7 @@ export const command = OperatorCommand.make({
     "  npm run -s holdfast -- sagas compensate order sag_01J…",
   item: SagaView,
   states: ["running", "compensating", "done", "compensated", "needs_operator"],
+  open: ["needs_operator", "compensating", "running"],
   stateParameter: "state",
   columns: ["id", "type", "of", "state", "step", "deadline", "error"],
   cells: (saga) => [

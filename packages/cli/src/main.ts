@@ -3,7 +3,9 @@ import * as ValidationError from "@effect/cli/ValidationError"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import { stripVTControlCharacters } from "node:util"
 import * as ApiClient from "./ApiClient.ts"
 import * as ConflictsCommand from "./ConflictsCommand.ts"
 import * as DeadLettersCommand from "./DeadLettersCommand.ts"
@@ -50,7 +52,20 @@ const explain = (cause: Cause.Cause<unknown>): string | undefined => {
   return "message" in error && error.message !== "" ? String(error.message) : Cause.pretty(cause)
 }
 
+/** Escape codes are for a terminal: a file or a pipe gets the text. */
+const plain = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  process.stdout.isTTY ? program : Console.consoleWith((console) =>
+    Effect.withConsole(program, {
+      ...console,
+      log: (...values) =>
+        console.log(
+          ...values.map((value: unknown) => typeof value === "string" ? stripVTControlCharacters(value) : value)
+        )
+    })
+  )
+
 run(process.argv).pipe(
+  plain,
   Effect.tapErrorCause((cause) =>
     Effect.sync(() => {
       const line = explain(cause)

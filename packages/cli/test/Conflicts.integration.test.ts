@@ -129,6 +129,13 @@ describe.skipIf(TestServers.isMissing("postgres"))("an operator's commands", () 
           cut.at
         )
         assert.strictEqual((yield* holdfast("conflicts", "--status", "open", "--url", cut.at)).stdout, "no conflicts\n")
+        const open = yield* holdfast("conflicts", "--url", cut.at)
+        assert.strictEqual(open.stdout, "no open conflicts; --all lists those that have ended too\n")
+        const every = yield* holdfast("conflicts", "--all", "--json", "--url", cut.at)
+        assert.deepStrictEqual(JSON.parse(every.stdout).map((one: { status: string }) => one.status), [
+          "discarded",
+          "discarded"
+        ])
 
         const drill = yield* holdfast("drill", "--seconds", "0.5", "--url", other.at)
         assert.deepStrictEqual([drill.exit, drill.stderr.replaceAll(/^product works .*\n/gm, "")], [0, ""])

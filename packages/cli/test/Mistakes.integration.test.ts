@@ -16,6 +16,13 @@ const holdfast = (...args: ReadonlyArray<string>) =>
   }))
 
 describe("an operator's mistakes", () => {
+  it.scopedLive("help in a pipe is text alone", () =>
+    Effect.gen(function*() {
+      const help = yield* holdfast("sagas", "--help")
+      assert.include(help.stdout, "--state needs_operator")
+      assert.notInclude(help.stdout, "\u001b")
+    }), 30_000)
+
   it.scopedLive("verify says what it reads, and what is not there", () =>
     Effect.gen(function*() {
       const folder = yield* temporary
