@@ -40,7 +40,7 @@ export const orders = (
     rule,
     agent: "order",
     id: order.id,
-    detail: `${detail} (${order.channel} ${order.external_ref ?? order.number ?? ""})`
+    detail: `${detail} (${[order.channel, order.external_ref ?? order.number ?? ""].join(" ").trim()})`
   })
   return [
     ...[...externals].flatMap(([reference, found]) =>
