@@ -10,6 +10,7 @@ import { Degradation, type LevelPolicy } from "@holdfast/resilience/Degradation"
 import type { Dependency } from "@holdfast/resilience/Dependency"
 import * as RetryPolicy from "@holdfast/resilience/RetryPolicy"
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -207,9 +208,13 @@ export const make = (
           return exit.value
         }
         yield* Scope.close(scope, exit)
-        status.fault = faultOf(exit.cause)
+        const fault = faultOf(exit.cause)
+        if (fault !== status.fault) {
+          const line = `the ${agent.name} agent cannot open its store and tries on: ${fault}`
+          yield* Chunk.isEmpty(Cause.defects(exit.cause)) ? Effect.logError(line) : Effect.logError(line, exit.cause)
+        }
+        status.fault = fault
         degradation.unsafeReport({ standby: "unreadable" })
-        yield* Effect.logError(`the ${agent.name} agent cannot open its store and tries on`, exit.cause)
         yield* Effect.sleep(Duration.millis(RetryPolicy.delay(pauses, attempt, 0, yield* Random.next)))
       }
     })

@@ -2,6 +2,7 @@ import * as Errors from "@holdfast/contracts/Errors"
 import * as Deadline from "@holdfast/resilience/Deadline"
 import type { RateLimited } from "@holdfast/resilience/Failure"
 import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -86,6 +87,7 @@ interface Exchange {
   readonly correlationId: string
   readonly metric: HttpMetrics.RouteMetric
   readonly level: () => number
+  readonly isPage: boolean
   answered: boolean
   fiber: Fiber.RuntimeFiber<HttpAnswer, AnyFailure> | undefined
   timer: NodeJS.Timeout | undefined
@@ -126,7 +128,49 @@ export const make = (options: Options) =>
     let admitted = 0
     let draining = false
 
-    const log = (exchange: Exchange, status: number, millis: number, cause: Cause.Cause<unknown> | undefined) => {
+    const lastRefusals = new Map<string, { at: number; since: number }>()
+
+    /** How many refusals of the route with this code were kept to themselves since the last line; undefined: this one too. */
+    const toldRefusals = (exchange: Exchange, code: string): number | undefined => {
+      const name = `${exchange.metric.route} ${code}`
+      const now = performance.now()
+      const last = lastRefusals.get(name)
+      if (last !== undefined && now - last.at < REFUSALS_EVERY_MILLIS) {
+        last.since++
+        return undefined
+      }
+      lastRefusals.set(name, { at: now, since: 0 })
+      return last?.since ?? 0
+    }
+
+    const lineOf = (exchange: Exchange, status: number, failure: unknown, cause: Cause.Cause<unknown> | undefined) => {
+      const isBroken = cause !== undefined && !Chunk.isEmpty(Cause.defects(cause))
+      const refusal = isBroken ? undefined : ProblemJson.refusal(failure)
+      if (refusal !== undefined) {
+        const before = toldRefusals(exchange, refusal.code)
+        const line = before === undefined
+          ? Effect.logDebug("request refused")
+          : refusal.code === OVERLOADED
+          ? Effect.logWarning("request refused")
+          : Effect.logInfo("request refused")
+        return Effect.annotateLogs(line, { ...refusal, ...(before === undefined || before === 0 ? {} : { before }) })
+      }
+      return status < 500
+        ? Effect.logInfo("slow request")
+        : cause === undefined || (status > 500 && !isBroken)
+        ? Effect.logWarning("request failed")
+        : Effect.logError("request failed", cause)
+    }
+
+    const log = (
+      exchange: Exchange,
+      status: number,
+      millis: number,
+      failure: unknown,
+      cause: Cause.Cause<unknown> | undefined
+    ) => {
+      // A probe that says that it is not ready has not failed.
+      if (exchange.isPage && status === 503) return
       const annotations = {
         method: exchange.request.method ?? "",
         route: exchange.metric.route,
@@ -135,13 +179,10 @@ export const make = (options: Options) =>
         correlationId: exchange.correlationId,
         degradationLevel: exchange.level()
       }
-      const line = status >= 500
-        ? cause === undefined ? Effect.logWarning("request failed") : Effect.logError("request failed", cause)
-        : Effect.logInfo("slow request")
-      Runtime.runFork(logging)(Effect.annotateLogs(line, annotations))
+      Runtime.runFork(logging)(Effect.annotateLogs(lineOf(exchange, status, failure, cause), annotations))
     }
 
-    const send = (exchange: Exchange, answer: HttpAnswer, cause?: Cause.Cause<unknown>) => {
+    const send = (exchange: Exchange, answer: HttpAnswer, failure?: unknown, cause?: Cause.Cause<unknown>) => {
       if (exchange.answered) return
       exchange.answered = true
       clearTimeout(exchange.timer)
@@ -166,13 +207,14 @@ export const make = (options: Options) =>
       response.end(request.method === "HEAD" ? undefined : answer.body)
       const millis = performance.now() - exchange.startedAt
       HttpMetrics.count(exchange.metric, answer.status, millis / 1000)
-      if (answer.status >= 500 || millis > slowMillis) log(exchange, answer.status, millis, cause)
+      if (answer.status >= 500 || millis > slowMillis) log(exchange, answer.status, millis, failure, cause)
     }
 
     const fail = (exchange: Exchange, failure: unknown, cause?: Cause.Cause<unknown>) =>
       send(
         exchange,
         ProblemJson.render(failure, { correlationId: exchange.correlationId, level: exchange.level() }),
+        failure,
         cause
       )
 
@@ -314,6 +356,7 @@ export const make = (options: Options) =>
         correlationId: HttpRequest.correlationId(request.headers),
         metric: route?.metric ?? unrouted,
         level: route === undefined ? options.level : route._tag === "Page" ? route.level : route.host.level,
+        isPage: route?._tag === "Page",
         answered: false,
         fiber: undefined,
         timer: undefined
@@ -432,6 +475,12 @@ export const make = (options: Options) =>
     }
     return listening
   })
+
+/** Requests that are refused for one reason leave a line this often for each route, the others at debug. */
+const REFUSALS_EVERY_MILLIS = 10_000
+
+/** The one refusal whose cause is the process itself. */
+const OVERLOADED = "overloaded"
 
 /** Under a load that leaves no quiet turn the server closes all the same. */
 const QUIET_LIMIT_MILLIS = 5_000

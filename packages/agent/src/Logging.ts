@@ -14,6 +14,10 @@ interface Event {
   readonly cause: string | undefined
 }
 
+/** A measured figure has no use for more than a thousandth. */
+const plain = (value: unknown): unknown =>
+  typeof value === "number" && Number.isFinite(value) ? Math.round(value * 1_000) / 1_000 : value
+
 /** The parts of a log call: texts make the message, everything else is kept apart under `data`. */
 const event = (options: Logger.Logger.Options<unknown>): Event => {
   const parts = Array.isArray(options.message) ? options.message : [options.message]
@@ -24,7 +28,9 @@ const event = (options: Logger.Logger.Options<unknown>): Event => {
     level: options.logLevel.label.toLowerCase(),
     message: Redaction.text(parts.filter((part) => typeof part === "string").join(" ")),
     annotations: [
-      ...HashMap.toEntries(options.annotations).map(([key, value]) => [key, Redaction.value(key, value)] as const),
+      ...HashMap.toEntries(options.annotations).map(([key, value]) =>
+        [key, plain(Redaction.value(key, value))] as const
+      ),
       ...(data.length === 0 ? [] : [["data", Redaction.value("data", data.length === 1 ? data[0] : data)] as const])
     ],
     cause: Cause.isEmpty(cause) ? undefined : Redaction.text(Cause.pretty(cause, { renderErrorCause: true }))

@@ -50,6 +50,19 @@ export const publicError = (failure: unknown): object | undefined => {
   return Object.hasOwn(faces, failure._tag) ? faces[failure._tag]?.(failure) : undefined
 }
 
+/**
+ * Why something is not done now although nothing is broken: the client repeats it, the store comes back. `undefined` for
+ * any other failure.
+ *
+ * @category conversions
+ */
+export const refusal = (failure: unknown): { readonly code: string; readonly reason: string } | undefined => {
+  const definition = Problem.of(publicError(failure))
+  if (definition?.status !== 503) return undefined
+  const detail = Predicate.hasProperty(failure, "detail") ? failure.detail : undefined
+  return { code: definition.code, reason: Predicate.isString(detail) ? detail : definition.title }
+}
+
 const encoders = new WeakMap<object, (error: unknown) => unknown>()
 
 /** The error's own fields as its schema encodes them. */

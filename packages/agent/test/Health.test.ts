@@ -75,7 +75,7 @@ describe("probes", () => {
   it.live("an agent whose store cannot be opened serves probes at level 4, says why, and gets ready by itself", () =>
     Effect.scoped(Effect.gen(function*() {
       let broken = true
-      const { get } = yield* serve([giftCards], {}, {
+      const { get, log } = yield* serve([giftCards], {}, {
         openStore: (agent) =>
           Layer.unwrapEffect(Effect.suspend(() =>
             broken
@@ -91,6 +91,10 @@ describe("probes", () => {
       assert.deepStrictEqual([ready.status, ready.headers["retry-after"]], [503, "1"])
       const refused = yield* get("/giftcard/cards")
       assert.deepStrictEqual([refused.status, refused.json["code"]], [503, "starting"])
+      yield* Effect.sleep("1 second")
+      // Neither the probes nor the attempts since the first one are worth a line.
+      assert.lengthOf(log.filter((line) => line.includes("the disk is on fire")), 1)
+      assert.notInclude(log.join("\n"), "/health")
       broken = false
       yield* untilStatus(get, "/health/ready", 200)
       assert.strictEqual((yield* get("/giftcard/cards")).status, 200)
@@ -99,7 +103,7 @@ describe("probes", () => {
   it.live("a store that cannot be written lowers the level to 3: reads go on, writes are refused, and it heals", () =>
     Effect.scoped(Effect.gen(function*() {
       let full = false
-      const { get, post } = yield* serve([giftCards], {}, {
+      const { get, log, post } = yield* serve([giftCards], {}, {
         openStore: (agent) =>
           Layer.map(
             Sqlite.layerTemporary({ agent: agent.name, migrations: agent.migrations }),
@@ -134,6 +138,16 @@ describe("probes", () => {
         "degraded_write_refused",
         3
       ])
+      for (let n = 0; n < 3; n++) yield* post("/giftcard/cards", { amount: 1 }, { "idempotency-key": "full" })
+      const lines = log.map((line) => Object(JSON.parse(line)))
+      const refusals = lines.filter(({ code, level }) => code === "degraded_write_refused" && level !== "debug")
+      assert.lengthOf(refusals, 1)
+      assert.deepInclude(refusals[0], { level: "info", message: "request refused", status: 503 })
+      // Among them jobs that have met the full disk.
+      assert.deepStrictEqual(
+        lines.filter(({ cause, level }) => level === "error" || (level !== "debug" && cause !== undefined)),
+        []
+      )
       const read = yield* get("/giftcard/cards")
       assert.deepStrictEqual([read.status, read.headers["x-degradation-level"]], [200, "3"])
       assert.match(String(read.headers["x-data-as-of"]), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/)

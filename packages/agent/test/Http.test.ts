@@ -191,13 +191,15 @@ describe("HTTP", () => {
 
   it.live("beyond the limit in flight requests are refused at once, probes are not", () =>
     Effect.scoped(Effect.gen(function*() {
-      const { get } = yield* serve([giftCards], { maxInFlight: 2 })
+      const { get, log } = yield* serve([giftCards], { maxInFlight: 2 })
       const replies = yield* Effect.all(Array.from({ length: 6 }, () => get("/giftcard/slow")), {
         concurrency: "unbounded"
       }).pipe(Effect.zip(get("/health/ready"), { concurrent: true }))
       assert.strictEqual(replies[0].filter((reply) => reply.status === 200).length, 2)
       const refused = replies[0].find((reply) => reply.status === 503)
       assert.deepStrictEqual([refused?.json["code"], refused?.headers["retry-after"]], ["overloaded", "1"])
+      const lines = log.map((line) => Object(JSON.parse(line))).filter(({ message }) => message === "request refused")
+      assert.deepStrictEqual(lines.map(({ level }) => level), ["warn", "debug", "debug", "debug"])
       assert.strictEqual(replies[1].status, 200)
     })))
 

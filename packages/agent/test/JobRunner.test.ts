@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Database } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
+import { StoreUnavailable } from "@holdfast/database/StoreError"
 import { Operations } from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import { Chunk, Clock, Duration, Effect, Layer, Logger, TestClock } from "effect"
@@ -71,6 +72,33 @@ describe("jobs", () => {
       assert.deepInclude(stats, { failures: 2, failing: 0 })
       yield* jobs.stop(Duration.seconds(1))
     }).pipe(Effect.provide(test)))
+
+  it.effect("a job that stays broken is told of less and less often, one that meets a store that is away not at all", () => {
+    const log: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => void log.push(`${logLevel.label} ${String(message)}`))
+    return Effect.gen(function*() {
+      let runs = 0
+      const broken = yield* JobRunner.start([
+        Job.worker("breaks", { every: "1 hour" }, Effect.suspend(() => ++runs < 6 ? Effect.die("a bug") : Effect.void))
+      ])
+      yield* settled(() => broken.stats[0]?.failing === 1)
+      yield* advance("5 minutes")
+      yield* settled(() => broken.stats[0]?.runs === 6)
+      yield* broken.stop(Duration.seconds(1))
+      assert.deepStrictEqual(log, [
+        "ERROR job failed",
+        "ERROR job failed",
+        "ERROR job failed",
+        "INFO job breaks works again"
+      ])
+      log.length = 0
+      const away = new StoreUnavailable({ reason: "lost", detail: "connect ECONNREFUSED" })
+      const waiting = yield* JobRunner.start([Job.worker("waits", { every: "1 hour" }, Effect.fail(away))])
+      yield* settled(() => waiting.stats[0]?.failing === 1)
+      yield* waiting.stop(Duration.seconds(1))
+      assert.deepStrictEqual(log, [])
+    }).pipe(Effect.provide(Layer.merge(store, Logger.replace(Logger.defaultLogger, logger))))
+  })
 
   it.effect("a worker wakes on commits of its tables only, coalesced, never twice at once", () =>
     Effect.gen(function*() {

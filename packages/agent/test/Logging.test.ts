@@ -27,6 +27,15 @@ describe("logging", () => {
       assert.include(event.cause, "boom")
     }))
 
+  it.effect("figures are as long as somebody reads them", () =>
+    Effect.gen(function*() {
+      const [line = ""] = yield* lines(
+        "json",
+        Effect.annotateLogs(Effect.logInfo("back"), { millis: 118.96652899999754, merged: 3, at: 1795659843590 })
+      )
+      assert.deepInclude(JSON.parse(line), { millis: 118.967, merged: 3, at: 1795659843590 })
+    }))
+
   it.effect("hides secrets and persons by key and by form", () =>
     Effect.gen(function*() {
       for (const format of ["json", "pretty"] as const) {
