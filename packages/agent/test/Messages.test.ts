@@ -88,6 +88,12 @@ describe("messages between agents", () => {
       assert.include(warned.text, "1 dead letter waits for a decision")
       assert.include((yield* serving.get("/metrics")).text, "holdfast_dlq_depth{agent=\"giftcard\",status=\"open\"} 1")
 
+      const told = serving.log.map((line) => Object(JSON.parse(line))).filter(({ message }) =>
+        String(message).includes("1 dead letter waits for a decision")
+      )
+      assert.lengthOf(told, 1)
+      assert.deepInclude(told[0], { level: "warn", agent: "giftcard" })
+      assert.include(told[0].message, "holdfast dead-letters")
       const replayed = yield* serving.post(`${path}/replay`, {})
       assert.deepStrictEqual([replayed.status, replayed.json["code"]], [422, "replay_failed"])
       const discarded = yield* serving.post(`${path}/discard`, {})

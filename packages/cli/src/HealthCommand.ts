@@ -18,7 +18,7 @@ export class AgentsUnwell extends Data.TaggedError("AgentsUnwell")<{ readonly de
 
 const urls = Options.text("url").pipe(
   Options.withDescription(
-    "Where agents answer, once for each process; if not at AGENT_URL, HOLDFAST_PEER_URL or HOLDFAST_PORT"
+    "Where agents answer, once for each process; if not at ORDER_URL and the like, HOLDFAST_PEER_URL or HOLDFAST_PORT"
   ),
   Options.repeated,
   Options.map((texts) => texts.map((text) => text.replace(/\/+$/, "")))
@@ -29,7 +29,7 @@ const watch = Options.boolean("watch").pipe(
 )
 
 const interval = Options.text("interval").pipe(
-  Options.withDescription("How long to wait before looking again"),
+  Options.withDescription("How long to wait before looking again; 1s when left out"),
   Options.withDefault("1s")
 )
 
@@ -40,20 +40,23 @@ const intervalOf = (text: string): Effect.Effect<Duration.Duration, AgentConfig.
     : Effect.succeed(value)
 }
 
-const placeAt = (url: string): Effect.Effect<Screen.Place> =>
-  Effect.map(Effect.either(Reading.agentsAt(url)), (outcome) =>
+/** Where to look, and which agents are configured to be there. */
+type Target = Pick<Screen.Place, "url" | "expected">
+
+const placeAt = (target: Target): Effect.Effect<Screen.Place> =>
+  Effect.map(Effect.either(Reading.agentsAt(target.url)), (outcome) =>
     Either.isRight(outcome)
-      ? { url, agents: outcome.right, fault: undefined }
-      : { url, agents: [], fault: outcome.left.detail })
+      ? { ...target, agents: outcome.right, fault: undefined }
+      : { ...target, agents: [], fault: outcome.left.detail })
 
-const look = (places: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Screen.Place>> =>
-  Effect.forEach(places, placeAt, { concurrency: "unbounded" })
+const look = (targets: ReadonlyArray<Target>): Effect.Effect<ReadonlyArray<Screen.Place>> =>
+  Effect.forEach(targets, placeAt, { concurrency: "unbounded" })
 
-const follow = (places: ReadonlyArray<string>, pause: Duration.Duration, isJson: boolean): Effect.Effect<never> =>
+const follow = (targets: ReadonlyArray<Target>, pause: Duration.Duration, isJson: boolean): Effect.Effect<never> =>
   Effect.gen(function*() {
     let before: ReadonlyArray<Screen.Place> = []
     for (;;) {
-      const after = yield* look(places)
+      const after = yield* look(targets)
       const now = yield* Clock.currentTimeMillis
       const time = new Date(now).toISOString()
       for (const { change, subject } of Screen.changes(before, after, now)) {
@@ -64,11 +67,11 @@ const follow = (places: ReadonlyArray<string>, pause: Duration.Duration, isJson:
     }
   })
 
-const live = (places: ReadonlyArray<string>, pause: Duration.Duration): Effect.Effect<never> =>
+const live = (targets: ReadonlyArray<Target>, pause: Duration.Duration): Effect.Effect<never> =>
   Effect.scoped(Effect.gen(function*() {
     const draw = yield* screen
     for (;;) {
-      const found = yield* look(places)
+      const found = yield* look(targets)
       const now = yield* Clock.currentTimeMillis
       const title = `${new Date(now).toISOString().slice(11, 19)}  every ${Duration.format(pause)}, Ctrl-C ends`
       yield* draw([title, "", ...Screen.frame(found, now)])
@@ -76,9 +79,9 @@ const live = (places: ReadonlyArray<string>, pause: Duration.Duration): Effect.E
     }
   }))
 
-const once = (places: ReadonlyArray<string>): Effect.Effect<void, AgentsUnwell> =>
+const once = (targets: ReadonlyArray<Target>): Effect.Effect<void, AgentsUnwell> =>
   Effect.gen(function*() {
-    const found = yield* look(places)
+    const found = yield* look(targets)
     const now = yield* Clock.currentTimeMillis
     yield* print(Screen.frame(found, now).join("\n"))
     const silent = found.filter(({ fault }) => fault !== undefined).map(({ url }) => url)
@@ -91,9 +94,9 @@ const once = (places: ReadonlyArray<string>): Effect.Effect<void, AgentsUnwell> 
     if (failed.length > 0) return yield* new AgentsUnwell({ detail: `failed: ${failed.join(", ")}` })
   })
 
-const asJson = (places: ReadonlyArray<string>): Effect.Effect<void, Reading.HealthUnknown> =>
+const asJson = (targets: ReadonlyArray<Target>): Effect.Effect<void, Reading.HealthUnknown> =>
   Effect.flatMap(
-    Effect.forEach(places, Reading.whole, { concurrency: "unbounded" }),
+    Effect.forEach(targets, ({ url }) => Reading.whole(url), { concurrency: "unbounded" }),
     (found) => printJson(found.length === 1 ? found[0] : found)
   )
 
@@ -101,11 +104,16 @@ const asJson = (places: ReadonlyArray<string>): Effect.Effect<void, Reading.Heal
 export const command = Command.make("health", { urls, watch, interval, json }, (given) =>
   Effect.gen(function*() {
     const pause = yield* intervalOf(given.interval)
-    const places = given.urls.length > 0 ? given.urls : (yield* addresses(Option.none())).all
+    const targets = given.urls.length > 0
+      ? given.urls.map((url) => ({ url, expected: [] }))
+      : yield* Effect.map(
+        addresses(Option.none()),
+        ({ all, namedAt }) => all.map((url) => ({ url, expected: namedAt(url) }))
+      )
     if (given.watch) {
-      return yield* process.stdout.isTTY && !given.json ? live(places, pause) : follow(places, pause, given.json)
+      return yield* process.stdout.isTTY && !given.json ? live(targets, pause) : follow(targets, pause, given.json)
     }
-    return yield* given.json ? asJson(places) : once(places)
+    return yield* given.json ? asJson(targets) : once(targets)
   })).pipe(
     Command.withDescription(
       "Show how running agents are: phase, degradation level and since when, what they depend on, what waits (messages to\n" +

@@ -13,17 +13,21 @@ export interface Addresses {
   readonly of: (agent: string) => string
   /** Each of them once: the processes that are running. */
   readonly all: readonly [string, ...ReadonlyArray<string>]
+  /** The agents whose own variable says that they answer there. */
+  readonly namedAt: (url: string) => ReadonlyArray<string>
 }
 
 /** Where running agents answer; what is not given is as this program's own configuration says. */
 export const url = Options.text("url").pipe(
-  Options.withDescription("Where the agents answer, if not at AGENT_URL, HOLDFAST_PEER_URL or HOLDFAST_PORT"),
+  Options.withDescription(
+    "Where the agents answer, if not at ORDER_URL and the like, HOLDFAST_PEER_URL or HOLDFAST_PORT"
+  ),
   Options.map((text) => text.replace(/\/+$/, "")),
   Options.optional
 )
 
 /** One address for all agents. */
-export const at = (address: string): Addresses => ({ of: () => address, all: [address] })
+export const at = (address: string): Addresses => ({ of: () => address, all: [address], namedAt: () => [] })
 
 /** One address for all agents, or each agent's as configured. */
 export const addresses = (
@@ -37,7 +41,8 @@ export const addresses = (
         const of = (agent: string) => AgentConfig.peerUrl(config, agent, own)
         const names = agents({ ...config, port: () => config.port }).map(({ name }) => name)
         const [first = own, ...others] = new Set(names.map(of))
-        return { of, all: [first, ...others] }
+        const namedAt = (url: string) => names.filter((name) => config.peers.of[name] !== undefined && of(name) === url)
+        return { of, all: [first, ...others], namedAt }
       })
   })
 

@@ -11,7 +11,7 @@ const lost = {
   degradationLevel: 1,
   degradationName: "fallback",
   degradationSince: "2026-11-23T10:00:00Z",
-  notes: ["SQLite serves in place of Postgres; 42 operations to merge, oldest 12.4 s"],
+  notes: ["Postgres is away (refused); SQLite serves in its place", "writes wait for Postgres; 42 operations to merge"],
   checks: {
     "postgres:responseTime": [{
       componentType: "datastore",
@@ -53,25 +53,39 @@ const well = {
 }
 
 const place = (health: Readonly<Record<string, unknown>>): ReadonlyArray<Screen.Place> => [
-  { url: "http://a", agents: [AgentView.make("order", health, now)], fault: undefined }
+  { url: "http://a", expected: [], agents: [AgentView.make("order", health, now)], fault: undefined }
 ]
 
 describe("health", () => {
   it("a live view has a row for each agent, and below it what is wrong", () => {
     const places = [
       ...place(lost),
-      { url: "http://b", agents: [AgentView.make("product", well, now)], fault: undefined },
-      { url: "http://c", agents: [], fault: "connect ECONNREFUSED" }
+      { url: "http://b", expected: ["product"], agents: [AgentView.make("product", well, now)], fault: undefined },
+      { url: "http://c", expected: ["payment"], agents: [], fault: "connect ECONNREFUSED" }
     ]
     assert.deepStrictEqual(Screen.frame(places, now), [
       "agent    phase  level       for   outbox  lag  backlog     conflicts  dead  dependencies",
       "order    ready  1 fallback  12 s  12      3    42 (3 min)  2          0     postgres FAIL  kafka  redis 0.8 ms",
       "product  ready  0 full      2 h   -       0    -           -          -     sqlite 1.3 ms  bus",
       "",
-      "  http://c: connect ECONNREFUSED",
-      "  order: SQLite serves in place of Postgres; 42 operations to merge, oldest 12.4 s",
+      "  payment at http://c: connect ECONNREFUSED",
+      "  order: Postgres is away (refused); SQLite serves in its place",
+      "  order: writes wait for Postgres; 42 operations to merge",
       "  order: postgres fail, ConnectTimeout, breaker open, next probe in 8 s"
     ])
+  })
+
+  it("each fact is said once: of all agents that share it, and not again as a dependency", () => {
+    const away = { ...lost, notes: ["Postgres is away (ConnectTimeout); SQLite serves in its place"] }
+    const kept = { ...away, notes: [...away.notes, "writes wait for Postgres; 3 operations to merge"] }
+    const views = [AgentView.make("order", kept, now), AgentView.make("payment", away, now)]
+    assert.deepStrictEqual(
+      Screen.frame([{ url: "http://a", expected: [], agents: views, fault: undefined }], now).slice(4),
+      [
+        "  order, payment: Postgres is away (ConnectTimeout); SQLite serves in its place",
+        "  order: writes wait for Postgres; 3 operations to merge"
+      ]
+    )
   })
 
   it("elsewhere a line for each change, and none for numbers on their way", () => {
@@ -84,14 +98,18 @@ describe("health", () => {
       "order: postgres fail, ConnectTimeout, breaker open, next probe in 8 s",
       "order: kafka pass",
       "order: redis pass, 0.8 ms",
-      "order: SQLite serves in place of Postgres; 42 operations to merge, oldest 12.4 s",
+      "order: Postgres is away (refused); SQLite serves in its place",
+      "order: writes wait for Postgres; 42 operations to merge",
       "order: dead letters - → 0",
       "order: conflicts - → 2",
       "order: backlog 42"
     ])
     const later = {
       ...lost,
-      notes: ["SQLite serves in place of Postgres; 57 operations to merge, oldest 15.1 s"],
+      notes: [
+        "Postgres is away (refused); SQLite serves in its place",
+        "writes wait for Postgres; 57 operations to merge"
+      ],
       checks: {
         ...lost.checks,
         "backlog:pending": [{ status: "warn", observedValue: 57 }],
@@ -109,9 +127,12 @@ describe("health", () => {
     assert.match(Screen.frame(place(later), now)[1] ?? "", / 57 \(2 h\) /)
     const merged = { ...later, checks: { ...later.checks, "backlog:pending": [{ status: "pass", observedValue: 0 }] } }
     assert.deepStrictEqual(changes(place(later), place(merged)), ["order: backlog merged"])
-    const gone = [{ url: "http://a", agents: [], fault: "connect ECONNREFUSED" }]
+    const gone = [{ url: "http://a", expected: [], agents: [], fault: "connect ECONNREFUSED" }]
     assert.deepStrictEqual(changes(place(merged), gone), ["http://a: does not answer: connect ECONNREFUSED"])
-    assert.deepStrictEqual(changes(gone, [{ ...gone[0], url: "http://a", agents: [], fault: "reset" }]), [])
+    assert.deepStrictEqual(
+      changes(gone, [{ ...gone[0], url: "http://a", expected: [], agents: [], fault: "reset" }]),
+      []
+    )
     assert.lengthOf(changes(gone, place(well)), 1)
   })
 
@@ -125,8 +146,11 @@ describe("health", () => {
       ]
     ) {
       const view = AgentView.make("order", health, now)
-      assert.isAtLeast(Screen.frame([{ url: "http://a", agents: [view], fault: undefined }], now).length, 2)
-      assert.lengthOf(Screen.changes([], [{ url: "http://a", agents: [view], fault: undefined }], now), 1)
+      assert.isAtLeast(
+        Screen.frame([{ url: "http://a", expected: [], agents: [view], fault: undefined }], now).length,
+        2
+      )
+      assert.lengthOf(Screen.changes([], [{ url: "http://a", expected: [], agents: [view], fault: undefined }], now), 1)
     }
   })
 

@@ -9,6 +9,8 @@ import { isWell } from "./AgentView.ts"
  */
 export interface Place {
   readonly url: string
+  /** The agents that are configured to answer there; empty where that is not known. */
+  readonly expected: ReadonlyArray<string>
   readonly agents: ReadonlyArray<AgentView>
   readonly fault: string | undefined
 }
@@ -46,13 +48,27 @@ const summary = (dependencies: ReadonlyArray<Dependency>): string =>
     status === "pass" ? `${name}${observed === undefined ? "" : ` ${observed}`}` : `${name} ${status.toUpperCase()}`
   ).join("  ")
 
-const details = (view: AgentView, now: number): ReadonlyArray<string> =>
-  isWell(view)
-    ? []
-    : [
+/** A dependency that a note speaks of is not said again. */
+const isSaid = (view: AgentView, { cause, status }: Dependency): boolean =>
+  status === "pass" || (cause !== undefined && view.notes.some((note) => note.includes(cause)))
+
+/** What is the same for several agents is said once, of all of them. */
+const details = (views: ReadonlyArray<AgentView>, now: number): ReadonlyArray<string> => {
+  const agents = new Map<string, Array<string>>()
+  for (const view of views) {
+    if (isWell(view)) continue
+    const lines = [
       ...view.notes,
-      ...view.dependencies.filter(({ status }) => status !== "pass").map((one) => dependencyLine(one, now))
-    ].map((line) => `  ${view.agent}: ${line}`)
+      ...view.dependencies.filter((one) => !isSaid(view, one)).map((one) => dependencyLine(one, now))
+    ]
+    for (const line of new Set(lines)) agents.set(line, [...agents.get(line) ?? [], view.agent])
+  }
+  return [...agents].map(([line, names]) => `  ${names.join(", ")}: ${line}`)
+}
+
+/** The agents that are configured to answer there, if it is known, and the address. */
+const nameOf = ({ expected, url }: Pick<Place, "expected" | "url">): string =>
+  expected.length === 0 ? url : `${expected.join(", ")} at ${url}`
 
 /**
  * Everything at one moment: a row for each agent, and below the rows what is not as it should be.
@@ -75,8 +91,8 @@ export const frame = (places: ReadonlyArray<Place>, now: number): ReadonlyArray<
   ])
   const heads = ["agent", "phase", "level", "for", "outbox", "lag", "backlog", "conflicts", "dead", "dependencies"]
   const below = [
-    ...places.flatMap(({ fault, url }) => fault === undefined ? [] : [`  ${url}: ${fault}`]),
-    ...views.flatMap((view) => details(view, now))
+    ...places.flatMap((place) => place.fault === undefined ? [] : [`  ${nameOf(place)}: ${place.fault}`]),
+    ...details(views, now)
   ]
   return views.length === 0 ? below : [
     ...table([heads, ...rows]).split("\n"),
@@ -139,7 +155,7 @@ export const changes = (
   after.flatMap((place) => {
     const old = before.find(({ url }) => url === place.url)
     const fault = place.fault !== undefined && old?.fault === undefined
-      ? [{ subject: place.url, change: `does not answer: ${place.fault}` }]
+      ? [{ subject: nameOf(place), change: `does not answer: ${place.fault}` }]
       : []
     return [
       ...fault,

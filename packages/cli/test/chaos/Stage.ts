@@ -104,7 +104,7 @@ export const start = ({ fleet }: Stage) =>
 export const client = ({ fleet }: Stage) => {
   const [first = "", ...others] = fleet.members.map(({ url }) => url)
   return ApiClient.layer({
-    addresses: { of: (agent) => fleet.of(agent).url, all: [first, ...others] },
+    addresses: { of: (agent) => fleet.of(agent).url, all: [first, ...others], namedAt: () => [] },
     patienceMillis: PATIENCE_MILLIS
   })
 }
