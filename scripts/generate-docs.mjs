@@ -290,7 +290,8 @@ const commandsPage = () =>
     "",
     "**Idempotency-Key** `required`: without it the request is refused (`idempotency_key_required`). `optional`: with it a",
     "repeated request takes effect once; without it each request is a new one. **If-Match** `required`: send the `ETag` you",
-    "read; a stale one is refused (`version_conflict`).",
+    "read; a stale one is refused (`version_conflict`), and that answer is on record as any other: send the new `ETag` under a",
+    "new Idempotency-Key.",
     "",
     ...all.flatMap((agent) => {
       const surfaces = Surfaces.of(agent).filter(({ api }) => api !== KernelApi.KernelApi)

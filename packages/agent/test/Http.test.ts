@@ -79,6 +79,12 @@ describe("HTTP", () => {
       assert.deepStrictEqual([edited.status, edited.headers.etag], [200, "\"2\""])
       const stale = yield* edit({ "if-match": "\"1\"" })
       assert.deepStrictEqual([stale.status, stale.json["code"], stale.json["actual"]], [412, "version_conflict", 2])
+      // Its advice can be followed: under the key of the refusal the refusal stands.
+      assert.include(String(stale.json["detail"]), "under a new Idempotency-Key")
+      for (const [name, status] of [["stale", 412], ["stale again", 200]] as const) {
+        if (status === 412) assert.strictEqual((yield* edit({ "if-match": "\"1\"", ...key(name) })).status, 412)
+        assert.strictEqual((yield* edit({ "if-match": "\"2\"", ...key(name) })).status, status)
+      }
     })))
 
   it.live("a refusal of the moment (5xx) is not remembered", () =>

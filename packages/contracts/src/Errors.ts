@@ -207,7 +207,8 @@ export class VersionConflict extends Schema.TaggedError<VersionConflict>()(
     code: "version_conflict",
     status: 412,
     title: "The resource has changed since you read it",
-    detail: "Read the resource again, apply your edit to it and send its new ETag as If-Match.",
+    detail:
+      "Read the resource again, apply your edit to it and send its new ETag as If-Match, under a new Idempotency-Key.",
     severity: "low",
     recovery: "fail"
   })
