@@ -34,7 +34,7 @@ const drill = (agent: string, seconds: number): Effect.Effect<Outcome, ApiError 
     if (Either.isLeft(begun)) {
       const error = begun.left
       if (error._tag === "AgentsUnreachable") return yield* error
-      if (cannot.has(error.code)) return { agent, state: "passed over", error: error.detail }
+      if (cannot.has(error.code)) return { agent, state: "passed over", error: `${error.title}. ${error.detail}` }
       // Else the answer to the first attempt was lost, or somebody else has begun one: its report is as good.
       if (error.code !== "drill_running") return yield* error
     }
@@ -81,7 +81,7 @@ export const command = Command.make("drill", {
     Args.repeated
   ),
   seconds: Options.float("seconds").pipe(
-    Options.withDescription("How long each works without Postgres, 0.5 to 60"),
+    Options.withDescription("How long each works without Postgres, 0.5 to 60; 5 when left out"),
     Options.withDefault(5)
   ),
   url,

@@ -45,21 +45,24 @@ const options = {
   sample: Options.boolean("sample").pipe(
     Options.withDescription("Replay a made-up day of the same shape instead of files")
   ),
-  seed: Options.integer("seed").pipe(Options.withDescription("Makes another --sample"), Options.withDefault(1)),
+  seed: Options.integer("seed").pipe(
+    Options.withDescription("Makes another --sample; 1 when left out"),
+    Options.withDefault(1)
+  ),
   invoices: Options.integer("invoices").pipe(
-    Options.withDescription("Invoices of the --sample"),
+    Options.withDescription("Invoices of the --sample; 100 when left out"),
     Options.withDefault(100)
   ),
   days: Options.text("days").pipe(
-    Options.withDescription("Only these days, counted from 1: A..B"),
+    Options.withDescription("Only these days, counted from 1: A..B; all when left out"),
     Options.withDefault("1..9999")
   ),
   concurrency: Options.integer("concurrency").pipe(
-    Options.withDescription("Orders under way at once; at 1 two runs end alike, order by order"),
+    Options.withDescription("Orders under way at once; at 1 two runs end alike, order by order; 16 when left out"),
     Options.withDefault(16)
   ),
   review: Options.choice("review", ["approve", "decline", "leave"]).pipe(
-    Options.withDescription("What becomes of orders that fraud sends to review"),
+    Options.withDescription("What becomes of orders that fraud sends to review; approve when left out"),
     Options.withDefault("approve" as const)
   ),
   url,
