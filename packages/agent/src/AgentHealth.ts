@@ -320,6 +320,17 @@ export const waitingOf = (
 export type Waiting = "conflicts" | "sagas" | "dead-letters"
 
 /**
+ * That agents hear others which nothing connects them with; `who` they are.
+ *
+ * @category accessors
+ */
+export const unheardIn = (who: string, unheard: ReadonlyArray<string>): string =>
+  `${unheard.join(", ")} ${
+    unheard.length === 1 ? "does" : "do"
+  } not run in this process and KAFKA_BROKERS is not set: ` +
+  `what they and ${who} tell each other is not heard; run all of them in one process, or set KAFKA_BROKERS for each`
+
+/**
  * What an operator should know, in sentences.
  *
  * @category accessors
@@ -333,6 +344,7 @@ export const notesOf = (agent: AgentStatus, moment: Moment): ReadonlyArray<strin
   return [
     ...(agent.fault === undefined ? [] : [agent.fault]),
     ...reasonsOf(agent),
+    ...(agent.unheard.length === 0 ? [] : [unheardIn(agent.name, agent.unheard)]),
     ...((primary?.backlog().pending ?? 0) > 0 ? [`writes wait for Postgres; ${toMerge(agent, moment)}`] : []),
     ...(heldUntil === undefined || heldUntil <= moment.now
       ? []

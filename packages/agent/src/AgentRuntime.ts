@@ -6,6 +6,7 @@ import { DeadLetters, Intents as KeptRequests, Sagas, Withheld } from "@holdfast
 import * as Transaction from "@holdfast/database/Transaction"
 import * as Consumer from "@holdfast/messaging/Consumer"
 import { EventBus } from "@holdfast/messaging/EventBus"
+import * as Topics from "@holdfast/messaging/Topics"
 import { Degradation, type LevelPolicy } from "@holdfast/resilience/Degradation"
 import type { Dependency } from "@holdfast/resilience/Dependency"
 import * as RetryPolicy from "@holdfast/resilience/RetryPolicy"
@@ -61,6 +62,8 @@ export interface Options {
   readonly hasPrimary: boolean
   readonly fallback: LevelPolicy["fallback"]
   readonly cache: Dependency | undefined
+  /** The agents of the process. */
+  readonly neighbours: ReadonlyArray<string>
 }
 
 /**
@@ -127,6 +130,12 @@ const countWaiting = (status: AgentStatus.AgentStatus): Job.Job<Database> => {
   )
 }
 
+/** The agents whose events it hears. */
+const producersOf = (agent: Agent): ReadonlyArray<string> => {
+  const subscriptions = [...agent.subscriptions, ...agent.parts.flatMap((part) => part.subscriptions)]
+  return [...new Set(subscriptions.flatMap(({ topic }) => Topics.producer(topic) ?? []))]
+}
+
 const faultOf = (cause: Cause.Cause<StoreUnavailable>): string => {
   const error = Cause.squash(cause)
   return typeof error === "object" && error !== null && "detail" in error ? String(error.detail) : String(error)
@@ -140,7 +149,7 @@ const faultOf = (cause: Cause.Cause<StoreUnavailable>): string => {
  */
 export const make = (
   agent: Agent,
-  { cache, fallback, hasPrimary, instance, openStore }: Options
+  { cache, fallback, hasPrimary, instance, neighbours, openStore }: Options
 ): Effect.Effect<Running, never, EventBus | Scope.Scope> =>
   Effect.gen(function*() {
     const bus = yield* EventBus
@@ -163,6 +172,7 @@ export const make = (
       commands: endpoints.flatMap(({ method, path, policy }) =>
         policy === undefined ? [] : [{ method, path, writeClass: policy.writeClass }]
       ),
+      unheard: bus.broker === undefined ? producersOf(agent).filter((name) => !neighbours.includes(name)) : [],
       file: undefined,
       database: undefined,
       isDrilling: () => false,

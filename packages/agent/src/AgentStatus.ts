@@ -49,6 +49,8 @@ export interface AgentStatus {
   /** What its operator decided for the time without the primary. */
   readonly fallback: Degradation.LevelPolicy["fallback"]
   readonly commands: ReadonlyArray<Command>
+  /** Agents whose events it hears, but which nothing connects it with: another process may run them, no broker does. */
+  readonly unheard: ReadonlyArray<string>
   /** The file, watched; undefined until it is open. */
   file: Dependency | undefined
   database: DatabaseShape | undefined

@@ -12,6 +12,7 @@ import { hostname } from "node:os"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import type { Agent } from "./Agent.ts"
 import * as AgentConfig from "./AgentConfig.ts"
+import * as AgentHealth from "./AgentHealth.ts"
 import * as AgentRuntime from "./AgentRuntime.ts"
 import type { AgentStatus } from "./AgentStatus.ts"
 import * as Documentation from "./Documentation.ts"
@@ -97,7 +98,8 @@ export const serve = (options: Options): Effect.Effect<Holdfast, HttpServer.List
           instance,
           hasPrimary: options.openStore === undefined && Option.isSome(config.postgres),
           fallback: AgentConfig.fallbackOf(config, agent.name),
-          cache: redis?.dependency
+          cache: redis?.dependency,
+          neighbours: options.agents.map(({ name }) => name)
         })),
       bus
     )
@@ -137,6 +139,11 @@ export const serve = (options: Options): Effect.Effect<Holdfast, HttpServer.List
     yield* Effect.logInfo(`listening on http://${config.host}:${server.port}`).pipe(
       Effect.annotateLogs("agents", options.agents.map((agent) => agent.name).join(" "))
     )
+    const unheard = [...new Set(agents.flatMap((agent) => agent.unheard))]
+    if (unheard.length > 0) {
+      const hearing = agents.filter((agent) => agent.unheard.length > 0).map(({ name }) => name)
+      yield* Effect.logWarning(AgentHealth.unheardIn(hearing.join(", "), unheard))
+    }
     return {
       port: server.port,
       agents,

@@ -73,6 +73,31 @@ describe("messages between agents", () => {
       assert.strictEqual(yield* Deferred.await(heard), traceparent)
     })))
 
+  it.live("who hears an agent that is not here, without a broker, is warned of: in the log once, and in health", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const hearing = (name: string) =>
+        Agent.make({
+          name,
+          title: name,
+          tables: [],
+          migrations: [],
+          api: HttpApiGroup.make(name),
+          handlers: Handler.group(HttpApiGroup.make(name), {}),
+          subscriptions: [Subscription.on(CardIssued, () => Effect.void)]
+        })
+      const says = /^giftcard does not run in this process and KAFKA_BROKERS is not set: /
+      const warnings = ({ log }: Serving) =>
+        log.map((line) => Object(JSON.parse(line))).filter(({ message }) => says.test(String(message)))
+      const apart = yield* serve([hearing("one"), hearing("two")])
+      assert.deepStrictEqual(warnings(apart).map(({ level }) => level), ["warn"])
+      assert.include(warnings(apart)[0].message, "what they and one, two tell each other is not heard")
+      const { json } = yield* apart.get("/one/health/detailed")
+      assert.match(String(Array.from(Object(json["notes"]))[0]), says)
+      const together = yield* serve([hearing("one"), giftCards])
+      assert.deepStrictEqual(warnings(together), [])
+      assert.deepStrictEqual((yield* together.get("/one/health/detailed")).json["notes"], [])
+    })))
+
   it.live("a message that cannot be handled is listed, shown in health and metrics, and can be discarded once", () =>
     Effect.scoped(Effect.gen(function*() {
       const serving = yield* serve([wisher, giftCards])

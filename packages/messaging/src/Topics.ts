@@ -66,3 +66,13 @@ export const find = (name: string): Topic | undefined => {
     ? [system].find((topic) => topic.name === name)
     : declared([agent]).find((topic) => topic.name === name)
 }
+
+/**
+ * The agent whose events lie there; of commands nobody can say who sends them, and of the system everybody does.
+ *
+ * @category queries
+ */
+export const producer = (topic: string): string | undefined => {
+  const [, agent] = /^ecom\.([a-z0-9-]+)\.events\.v1$/.exec(topic) ?? []
+  return agent === "system" ? undefined : agent
+}

@@ -26,3 +26,10 @@ it("a topic is found by its name, whoever its agent is", () => {
     assert.isUndefined(Topics.find(name), name)
   }
 })
+
+it("events have a producer; who sends commands, or tells of the system, is not said by the topic", () => {
+  assert.strictEqual(Topics.producer("ecom.order.events.v1"), "order")
+  for (const topic of ["ecom.order.commands.v1", "ecom.system.events.v1", "ecom.order.dlq.v1", ""]) {
+    assert.isUndefined(Topics.producer(topic), topic)
+  }
+})
