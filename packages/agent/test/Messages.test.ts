@@ -113,14 +113,19 @@ describe("messages between agents", () => {
       assert.include(warned.text, "1 dead letter waits for a decision")
       assert.include((yield* serving.get("/metrics")).text, "holdfast_dlq_depth{agent=\"giftcard\",status=\"open\"} 1")
 
-      const told = serving.log.map((line) => Object(JSON.parse(line))).filter(({ message }) =>
-        String(message).includes("1 dead letter waits for a decision")
-      )
-      assert.lengthOf(told, 1)
-      assert.deepInclude(told[0], { level: "warn", agent: "giftcard" })
-      assert.include(told[0].message, "holdfast dead-letters")
+      const told = () =>
+        serving.log.map((line) => Object(JSON.parse(line))).filter(({ message }) =>
+          String(message).includes("1 dead letter waits for a decision")
+        )
+      assert.deepInclude(told()[0], { level: "warn", agent: "giftcard" })
+      assert.include(told()[0].message, "holdfast dead-letters")
+      const runs = () => serving.agents[1]?.jobs.find(({ name }) => name === "count-waiting")?.runs ?? 0
+      const before = runs()
       const replayed = yield* serving.post(`${path}/replay`, {})
       assert.deepStrictEqual([replayed.status, replayed.json["code"]], [422, "replay_failed"])
+      // It is looked at anew, and waits as it did.
+      yield* Effect.repeat(Effect.sleep("5 millis"), { until: () => runs() > before }).pipe(Effect.timeout("5 seconds"))
+      assert.lengthOf(told(), 1)
       const discarded = yield* serving.post(`${path}/discard`, {})
       assert.deepStrictEqual([discarded.status, discarded.json["status"]], [200, "discarded"], discarded.text)
       const again = yield* serving.post(`${path}/discard`, {})
