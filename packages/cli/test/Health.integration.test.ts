@@ -76,10 +76,10 @@ describe("holdfast health", () => {
         yield* HoldfastProcess.start({ port, dataDir: yield* temporary, agents: ["order"] })
         const command =
           `${process.execPath} scripts/holdfast.mjs health --watch --interval 100ms --url http://127.0.0.1:${port}`
-        // A terminal of 100 columns; Ctrl-C after a second.
+        // A terminal of 100 columns; Ctrl-C after four seconds, of which a busy machine needs some for the start.
         const drawn = spawnSync(
           "script",
-          ["-qec", `stty cols 100 rows 30; timeout -s INT 2 ${command}; echo "exit $?"`, "/dev/null"],
+          ["-qec", `stty cols 100 rows 30; timeout -s INT 4 ${command}; echo "exit $?"`, "/dev/null"],
           { encoding: "utf8", timeout: 20_000 }
         ).stdout
         assert.isAbove(drawn.split("\u001b[H").length, 3, drawn)
