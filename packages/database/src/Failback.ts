@@ -146,19 +146,20 @@ export const pull = (sides: Sides, head: Head) =>
   })
 
 /**
- * Brings the file up to the primary, in an exclusive turn of the writer.
+ * Brings the file up to the primary, in an exclusive turn of the writer. Answers whether it must be copied anew: rows of it
+ * stand in the way of what others have committed, though nothing of it is unmerged.
  *
  * @category steps
  */
-export const catchUp = (sides: Sides): Effect.Effect<void, StepError> =>
+export const catchUp = (sides: Sides): Effect.Effect<boolean, StepError> =>
   both(sides, (head) =>
     Effect.gen(function*() {
+      const { primary, shadow } = sides
       yield* pull(sides, head)
-      if (yield* file(sides.shadow.isSuspected)) {
-        return yield* new PostgresUnavailable({ reason: "lost", detail: "the file must be copied anew" })
-      }
-      yield* file(() => sides.shadow.follow(head, sides.sharers()))
-      yield* sides.primary.rollback
+      const isSuspected = yield* file(shadow.isSuspected)
+      if (!isSuspected) yield* file(() => shadow.follow(head, sides.sharers()))
+      yield* primary.rollback
+      return isSuspected
     }))
 
 /** Two questions to the primary on their way at the same time; the session answers them in turn. */

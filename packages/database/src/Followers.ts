@@ -93,7 +93,11 @@ export const make = (options: {
   const catchUp = Effect.gen(function*() {
     const head = yield* SqliteReader.attemptRead("shadow", () => shadow.standing()?.head ?? 0)
     if (state.knownHead <= head) return
-    yield* core.exclusive(Effect.suspend(() => state.mode === "primary" ? Failback.catchUp(sides) : Effect.void))
+    yield* core.exclusive(Effect.gen(function*() {
+      if (state.mode !== "primary" || !(yield* Failback.catchUp(sides))) return
+      yield* Effect.logError(`the ${agent} agent's file differed from Postgres and is copied anew`)
+      yield* Failback.copy(sides)
+    }))
   })
 
   const askHead = Effect.gen(function*() {
