@@ -213,8 +213,9 @@ const toldAmong = ({ primary }: Sides, eventIds: ReadonlyArray<string>) =>
   eventIds.length === 0
     ? Effect.succeed(new Set<string>())
     : Effect.map(
-      primary.run([{ text: "select event_id from outbox where event_id = any($1)", values: [eventIds] }]),
-      ([found]) => new Set(found?.rows.map((row) => String(row["event_id"])))
+      primary.run([{ text: "select event_id, created_at from outbox where event_id = any($1)", values: [eventIds] }]),
+      ([found]) =>
+        new Set(found?.rows.map((row) => MergePlan.messageName(String(row["event_id"]), Number(row["created_at"]))))
     )
 
 /** Operations that wait for a person, in the order in which they ran. */
@@ -324,9 +325,9 @@ export const merge = (
             if (own.has(table) && system !== undefined) shadow.setRow(system, key, image)
             core.state.written.add(table)
           }
-          const told = new Set(entries.flatMap(({ messages }) => messages.map(({ envelope }) => envelope.id)))
+          const here = new Set(entries.flatMap(({ messages }) => messages))
           for (const message of plan.messages) {
-            if (told.has(message.envelope.id)) continue
+            if (here.has(message)) continue
             core.state.lastSeq = shadow.insertMessage(message)
             core.state.written.add(SystemTables.Outbox.name)
           }

@@ -9,6 +9,9 @@ import type { OperationRecord } from "./SqliteTransaction.ts"
 import * as SystemTables from "./SystemTables.ts"
 import type { Table } from "./Table.ts"
 
+/** What names a message on both sides: its id, and when it was said. A saga says again under the same id. */
+export const messageName = (eventId: string, at: number): string => `${eventId} ${at}`
+
 /**
  * What a round of the merge knows before it decides.
  *
@@ -22,7 +25,7 @@ export interface Facts {
   readonly entries: ReadonlyArray<BacklogEntry>
   /** Operations that the primary knows, by their ids, as it has them. */
   readonly known: ReadonlyMap<string, Pick<OperationRecord, "fingerprint" | "outcome">>
-  /** Messages that the primary has, of the entries that it knows. */
+  /** Names of messages that the primary has, of the entries that it knows. */
   readonly told: ReadonlySet<string>
   /** Rows of the primary among those that the entries touch. */
   readonly current: ReadonlyMap<RowName, Merge.Image>
@@ -155,7 +158,8 @@ export const make = (facts: Facts): MergePlan => {
 
   const nameOf = ({ key, table }: LoggedChange): RowName => rowName(table, key)
   /** What was said was said: others may have heard it. */
-  const untold = ({ messages }: BacklogEntry) => messages.filter(({ envelope }) => !facts.told.has(envelope.id))
+  const untold = ({ messages }: BacklogEntry) =>
+    messages.filter(({ envelope }) => !facts.told.has(messageName(envelope.id, Date.parse(envelope.time))))
 
   const withhold = (entry: BacklogEntry, found: ReadonlyArray<Conflict>, behind: string | null) => {
     const made = withholding(facts, entry, found, behind)

@@ -281,19 +281,29 @@ export const make = (
       replicas
     )
   /**
-   * A message of an unmerged operation that the primary turns out to know is here already, from when that ran again alone:
-   * it keeps its place, and says what it says there.
+   * Unmerged operations that the primary turns out to know have said here what they said there, when they ran again alone:
+   * their messages keep their places, and say what they say there. An id alone does not name a message: a saga asks again
+   * under the same one.
    */
-  const correctOwn = (envelope: Envelope): boolean =>
-    run(
-      "update outbox set type = ?, topic = ?, key = ?, envelope = ?, created_at = ? where event_id = ?",
-      envelope.type,
-      envelope.topic,
-      envelope.key,
-      JSON.stringify(envelope),
-      Date.parse(envelope.time),
-      envelope.id
-    ).changes > 0
+  const correctorOf = (operations: ReadonlySet<string>) => {
+    const corrected = new Set<number>()
+    return (envelope: Envelope): boolean => {
+      const own = rows("select seq, operation_id from outbox where event_id = ? order by seq", envelope.id)
+        .find((row) => operations.has(String(row["operation_id"])) && !corrected.has(Number(row["seq"])))
+      if (own === undefined) return false
+      corrected.add(Number(own["seq"]))
+      run(
+        "update outbox set type = ?, topic = ?, key = ?, envelope = ?, created_at = ? where seq = ?",
+        envelope.type,
+        envelope.topic,
+        envelope.key,
+        JSON.stringify(envelope),
+        Date.parse(envelope.time),
+        own["seq"]
+      )
+      return true
+    }
+  }
 
   return {
     tables,
@@ -310,7 +320,7 @@ export const make = (
     correctOperation: ({ answer, command, expiresAt, fingerprint, id, outcome, receivedAt, writeClass }) =>
       void run(
         "update operation set command = ?, write_class = ?, fingerprint = ?, answer = ?, outcome = ?, received_at = ?, " +
-          "expires_at = ? where id = ? and (fingerprint <> ? or answer <> ? or outcome <> ?)",
+          "expires_at = ? where id = ?",
         command,
         writeClass,
         fingerprint,
@@ -318,10 +328,7 @@ export const make = (
         outcome,
         receivedAt,
         expiresAt,
-        id,
-        fingerprint,
-        answer,
-        outcome
+        id
       ),
     getRow: (table, key) => {
       const [row] = rows(textsOf(table).get, ...keyValues(table, key))
@@ -374,9 +381,10 @@ export const make = (
         }
       }
       const isMerging = Number(value("select count(*) from backlog where status = 'pending'")) > 0
+      const correct = correctorOf(new Set(operations.map(({ id }) => id)))
       for (const message of messages) {
         wrote.add("outbox")
-        if (isMerging && correctOwn(message.envelope)) continue
+        if (isMerging && correct(message.envelope)) continue
         lastSeq = insertMessage(message)
       }
       return { wrote, deferred, lastSeq }

@@ -31,7 +31,7 @@ const byKey = (rows: ReadonlyArray<Image>, keyOf: (row: Image) => string): Reado
 
 /**
  * Every difference between a store's file and its schema in Postgres: all rows of the tables given and of those that are
- * replicated, every operation with its answer, every message. Read one after the other: nobody may write meanwhile.
+ * replicated, every operation with its answer, every message with its time. Read one after the other: nobody may write meanwhile.
  *
  * @category checks
  */
@@ -55,11 +55,14 @@ export const differences = (
       found.push(...differencesOf(table.name, byKey(ours, of.keyOf), byKey(theirs.map(of.decode), of.keyOf)))
     }
     const idOf = (row: Image) => String(row["id"])
-    const operations = "select id, fingerprint, answer, outcome from operation"
+    const operations =
+      "select id, command, write_class, fingerprint, answer, outcome, received_at, expires_at from operation"
     found.push(
       ...differencesOf("operation", byKey(yield* here(operations), idOf), byKey(yield* there(operations), idOf))
     )
-    const messages = "select event_id as id, count(*) as n from outbox group by event_id"
-    found.push(...differencesOf("message", byKey(yield* here(messages), idOf), byKey(yield* there(messages), idOf)))
+    // A saga says again under the same id.
+    const nameOf = (row: Image) => `${String(row["event_id"])} ${String(row["created_at"])}`
+    const messages = "select event_id, type, topic, key, created_at, count(*) as n from outbox group by 1, 2, 3, 4, 5"
+    found.push(...differencesOf("message", byKey(yield* here(messages), nameOf), byKey(yield* there(messages), nameOf)))
     return found
   }))

@@ -8,9 +8,9 @@ import * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
 import { Effect, Exit, Logger, LogLevel, Option, Scope } from "effect"
-import { Accounts, deposit, migrations, operation, Refused } from "../Bank.ts"
+import { Accounts, deposit, migrations, Moved, operation, Refused } from "../Bank.ts"
 import { ask, folder, letBack, open, pair, pause, through, until, untilMode } from "../Outage.ts"
-import { fill } from "./Traffic.ts"
+import { areEqual, fill } from "./Traffic.ts"
 import { asksForCommit } from "./Wire.ts"
 
 const quiet = Logger.withMinimumLogLevel(LogLevel.None)
@@ -61,6 +61,27 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
         const withheld = yield* one.store.primary.withheld
         assert.lengthOf(withheld, 1)
         assert.include(withheld[0]?.operationId, "unless-frozen")
+      }).pipe(quiet))
+
+    it.scopedLive("done on both sides, each time by another clock: both sides say the same afterwards, messages too", () =>
+      Effect.gen(function*() {
+        const { one, two, url } = yield* pair(server)
+        yield* fill(one.store, "a", 1)
+        // As a saga says it, which says it again under the same id.
+        const says = Effect.zipRight(
+          deposit("a", 10),
+          Transaction.emit(Moved, { account: "a", amount: 10 }, { eventId: "saga-1.ask.1" })
+        )
+        yield* one.store.execute(operation(says, { id: "said" }))
+        yield* loseAnswer(one.proxy)
+        yield* one.store.execute(operation(says, { id: "said-again" }))
+        assert.strictEqual(one.store.primary.mode(), "alone")
+        yield* letBack(one)
+        assert.deepStrictEqual(yield* ask(url, "select balance from account where id = 'a'"), [{ balance: 21 }])
+        assert.lengthOf(yield* ask(url, "select 1 from outbox where event_id = 'saga-1.ask.1'"), 2)
+        yield* areEqual(one.store, url)
+        yield* two.store.fresh
+        yield* areEqual(two.store, url)
       }).pipe(quiet))
 
     it.scopedLive("an outage longer than the record is kept: counted once all the same", () =>
