@@ -31,7 +31,11 @@ export class RequestRefused extends Data.TaggedError("RequestRefused")<{
   readonly title: string
   /** What to do about it. */
   readonly detail: string
-}> {}
+}> {
+  override get message(): string {
+    return format(this)
+  }
+}
 
 /** What a request can meet. */
 export type ApiError = AgentsUnreachable | RequestRefused
