@@ -3,8 +3,6 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ChildProcess } from "node:child_process"
 import { spawn } from "node:child_process"
-import { once } from "node:events"
-import { createServer } from "node:net"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
@@ -58,16 +56,8 @@ export const prepared: Effect.Effect<void> = Effect.asVoid(
   )
 )
 
-/** A port on which nobody listens now. */
-export const freePort: Effect.Effect<number> = Effect.promise(async () => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  return typeof address === "object" && address !== null ? address.port : 0
-})
+/** A port on which nobody listens now, and that stays free of clients while an agent is down. */
+export { freePort } from "./internal/ports.ts"
 
 /**
  * A running `holdfast` command.
