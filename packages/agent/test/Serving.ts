@@ -35,8 +35,8 @@ export interface Request {
   readonly agent?: Http.Agent
 }
 
-/** The connection broke before the answer was complete. */
-export class NoAnswer extends Data.TaggedError("NoAnswer")<{ readonly message: string }> {}
+/** The connection broke before the answer was complete; `isNew`: it was made for this request, and nothing came back on it. */
+export class NoAnswer extends Data.TaggedError("NoAnswer")<{ readonly message: string; readonly isNew: boolean }> {}
 
 /** A request by node's own client, which sends what it is told to. */
 export const ask = (port: number, request: Request): Effect.Effect<Reply, NoAnswer> =>
@@ -51,7 +51,7 @@ export const ask = (port: number, request: Request): Effect.Effect<Reply, NoAnsw
     }, (response) => {
       const chunks: Array<Buffer> = []
       response.on("data", (chunk: Buffer) => chunks.push(chunk))
-      response.on("error", (error) => resume(new NoAnswer({ message: error.message })))
+      response.on("error", ({ message }) => resume(new NoAnswer({ message, isNew: false })))
       response.on("end", () => {
         const text = Buffer.concat(chunks).toString()
         let json: Reply["json"] = {}
@@ -63,7 +63,7 @@ export const ask = (port: number, request: Request): Effect.Effect<Reply, NoAnsw
         resume(Effect.succeed({ status: response.statusCode ?? 0, headers: response.headers, text, json }))
       })
     })
-    sent.on("error", (error) => resume(new NoAnswer({ message: error.message })))
+    sent.on("error", ({ message }) => resume(new NoAnswer({ message, isNew: !sent.reusedSocket })))
     sent.end(request.body)
     return Effect.sync(() => sent.destroy())
   })
