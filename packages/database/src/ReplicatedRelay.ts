@@ -76,15 +76,18 @@ export const make = (options: {
 
     /**
      * Moves the cursor up to the first message that the primary knows as unpublished, and tells the primary of those before
-     * it that this file knows better.
+     * it that this file knows better. What the file has taken alone the primary does not know at all: it is no answer then.
      */
     const reconcile = Effect.gen(function*() {
+      const { generation } = state
+      if (state.mode !== "primary" || state.pending > 0) return
       // What is committed here after the question is asked, the answer cannot know.
       const asked = core.state.committedSeq
       const [open] = yield* watch.run([{
         name: `unpublished ${agent}`,
         text: `select event_id from ${qualified(agent, "outbox")} where published_at is null order by seq limit ${LOOK}`
       }])
+      if (state.generation !== generation) return
       const ids = (open?.rows ?? []).map((row) => String(row["event_id"]))
       const position = yield* SqliteReader.attemptRead("outbox", () => {
         const saved = local.position()
