@@ -45,7 +45,12 @@ export const announce = (
         answer: () => "",
         refusal: () => undefined
       })
-      return Effect.forkScoped(Effect.ignore(Effect.retry(event, untilStored)))
+      return Effect.forkScoped(
+        Effect.catchAll(
+          Effect.retry(event, untilStored),
+          (error) => Effect.logWarning(`that the ${agent} agent went to level ${level} could not be stored`, error)
+        )
+      )
     })
   return Effect.asVoid(Effect.forkScoped(Stream.runForEach(degradation.changes, tell)))
 }

@@ -80,7 +80,7 @@ export const make = (options: {
     state.absent = Number(result?.rows[0]?.["absent"] ?? 0)
     state.knownHead = Number(result?.rows[0]?.["head"] ?? 0)
   })
-  /** With nothing of its own left to bring, nobody has to leave this file its share. */
+  /** With nothing of its own left to bring, nobody has to leave this file its share; unsaid, it keeps it for a day. */
   const leave = Effect.suspend(() =>
     state.mode === "primary" && state.pending === 0
       ? Effect.ignore(watch.run([{

@@ -101,6 +101,7 @@ export const make = (options: {
         // What an outage has brought here may stand before what others have committed earlier.
         return Math.min(asked, ...places.filter(({ seq }) => seq > saved).map(({ seq }) => seq - 1))
       })
+      // A cursor that did not move costs messages that are published again.
       yield* Effect.ignore(local.published(position))
       isReconciled = true
     })
