@@ -1,12 +1,13 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Migration from "@holdfast/database/Migration"
 import * as PostgresConnection from "@holdfast/database/PostgresConnection"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Redacted, Schema, Scope } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -82,17 +83,12 @@ const levelsIn = (log: ReadonlyArray<string>): ReadonlyArray<any> =>
 const refuseAll = (proxy: TcpProxy.TcpProxy) => Effect.zipRight(proxy.refuse, proxy.cut)
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent on Postgres", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   /** A database, and the address of it through a proxy. */
   const database = Effect.gen(function*() {
-    const url = yield* server.createDatabase("giftcard")
-    const proxy = yield* TcpProxy.make(server)
+    const url = yield* server().createDatabase("giftcard")
+    const proxy = yield* TcpProxy.make(server())
     const through = new URL(url)
     through.host = `${proxy.host}:${proxy.port}`
     return { url, proxy, through: through.href }
@@ -396,12 +392,12 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         yield* until(first.get, "/health/ready", ({ status }) => status === 200)
         const card = idOf(yield* first.post("/giftcard/cards", { amount: 5 }, key("a card")))
         yield* first.stop
-        yield* server.stall
-        yield* Effect.addFinalizer(() => Effect.ignore(server.resume))
+        yield* server().stall
+        yield* Effect.addFinalizer(() => Effect.ignore(server().resume))
         const second = yield* start(url, {}, seeded)
         yield* until(second.get, "/health/ready", ({ status }) => status === 200)
         assert.strictEqual((yield* second.post("/giftcard/cards", { amount: 6 }, key("alone"))).status, 201)
-        yield* server.resume
+        yield* server().resume
         yield* until(second.get, "/health", isAtLevel(0))
         assert.strictEqual((yield* second.get(`/giftcard/cards/${card}`)).status, 200)
         const { json } = yield* second.get("/giftcard/cards")
@@ -458,8 +454,8 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         yield* until(forbidden.get, "/health/ready", ({ status }) => status === 200)
         const drill = yield* forbidden.post("/giftcard/drill", { seconds: 1 })
         assert.deepStrictEqual([drill.status, drill.json["code"]], [409, "drill_forbidden"])
-        yield* server.stall
-        yield* Effect.addFinalizer(() => Effect.ignore(server.resume))
+        yield* server().stall
+        yield* Effect.addFinalizer(() => Effect.ignore(server().resume))
         yield* until(forbidden.get, "/health/ready", ({ status }) => status === 503)
         let slowest = 0
         for (let n = 0; n < 20; n++) {
@@ -470,7 +466,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         assert.isBelow(slowest, 100)
         const refused = yield* post("/giftcard/cards", { amount: 1 }, key("refused"))
         assert.strictEqual(refused.status, 503)
-        yield* server.resume
+        yield* server().resume
         yield* until(forbidden.get, "/health/ready", ({ status }) => status === 200)
       }),
     40_000

@@ -2,10 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as RateLimiter from "@holdfast/cache/RateLimiter"
 import * as Redis from "@holdfast/cache/Redis"
 import * as RedisServer from "@holdfast/testing/RedisServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
-import { afterAll, beforeAll } from "vitest"
+import { Context, Effect, Layer } from "effect"
 import { type Address, becomes, onceUp, ownPrefix, stopwatch, tell } from "./LiveRedis.ts"
 import { suite, taken } from "./RateLimiterSuite.ts"
 
@@ -24,14 +24,9 @@ const process = (address: Address, prefix: string) =>
   )
 
 describe.skipIf(TestServers.isMissing("redis"))("rate limiter in Redis", () => {
-  let server: RedisServer.RedisServer
-  const scope = Effect.runSync(Scope.make())
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(RedisServer.start(), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(RedisServer.start())
 
-  suite("of one process", Layer.suspend(() => onceUp(Limiter.layerRedis(), server)), "real")
+  suite("of one process", Layer.suspend(() => onceUp(Limiter.layerRedis(), server())), "real")
 
   suite(
     "while Redis is not there",
@@ -42,7 +37,11 @@ describe.skipIf(TestServers.isMissing("redis"))("rate limiter in Redis", () => {
   it.scopedLive("processes share the permits, none is given twice", () =>
     Effect.gen(function*() {
       const prefix = ownPrefix()
-      const processes = yield* Effect.all([process(server, prefix), process(server, prefix), process(server, prefix)])
+      const processes = yield* Effect.all([
+        process(server(), prefix),
+        process(server(), prefix),
+        process(server(), prefix)
+      ])
       const limit = yield* RateLimiter.limit("orders", { permits: 50, interval: "1 hour" })
       const each = yield* Effect.forEach(processes, (process) => process.taken(limit, "a", 40), {
         concurrency: "unbounded"
@@ -52,16 +51,16 @@ describe.skipIf(TestServers.isMissing("redis"))("rate limiter in Redis", () => {
 
   it.scopedLive("a Redis that has forgotten the script is given it again", () =>
     Effect.gen(function*() {
-      const { taken } = yield* process(server, ownPrefix())
+      const { taken } = yield* process(server(), ownPrefix())
       const limit = yield* RateLimiter.limit("orders", { permits: 3, interval: "1 hour" })
       assert.strictEqual(yield* taken(limit, "a", 2), 2)
-      yield* tell(server, "script", "flush")
+      yield* tell(server(), "script", "flush")
       assert.strictEqual(yield* taken(limit, "a", 2), 1)
     }))
 
   it.scopedLive("a limit that is made smaller counts at once", () =>
     Effect.gen(function*() {
-      const { taken } = yield* process(server, ownPrefix())
+      const { taken } = yield* process(server(), ownPrefix())
       const config = { permits: 100, interval: "1 hour" } as const
       assert.strictEqual(yield* taken(yield* RateLimiter.limit("orders", config), "a", 1), 1)
       assert.strictEqual(yield* taken(yield* RateLimiter.limit("orders", { ...config, burst: 2 }), "a", 10), 2)
@@ -70,10 +69,10 @@ describe.skipIf(TestServers.isMissing("redis"))("rate limiter in Redis", () => {
   it.scopedLive("a full bucket takes no room in Redis", () =>
     Effect.gen(function*() {
       const prefix = ownPrefix()
-      const { taken } = yield* process(server, prefix)
+      const { taken } = yield* process(server(), prefix)
       const limit = yield* RateLimiter.limit("orders", { permits: 10, interval: "1 second" })
       yield* taken(limit, "a", 2)
-      const left = Number(yield* tell(server, "pttl", `${prefix}limit:orders:a`))
+      const left = Number(yield* tell(server(), "pttl", `${prefix}limit:orders:a`))
       assert.isTrue(left > 0 && left <= 200, String(left))
     }))
 })

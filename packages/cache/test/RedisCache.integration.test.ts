@@ -4,10 +4,10 @@ import * as Redis from "@holdfast/cache/Redis"
 import * as RedisCache from "@holdfast/cache/RedisCache"
 import * as RedisServer from "@holdfast/testing/RedisServer"
 import type { ServerUnavailable } from "@holdfast/testing/ServerControl"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Context, Effect, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
-import { afterAll, beforeAll } from "vitest"
+import { Context, Effect, Fiber, Layer, Option, Schema } from "effect"
 import { suite } from "./CacheSuite.ts"
 import { type Address, becomes, onceUp, ownPrefix, stopwatch, tell } from "./LiveRedis.ts"
 
@@ -38,16 +38,11 @@ const beginsGeneration = (proxy: TcpProxy.TcpProxy) =>
   })
 
 describe.skipIf(TestServers.isMissing("redis"))("cache in Redis", () => {
-  let server: RedisServer.RedisServer
-  const scope = Effect.runSync(Scope.make())
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(RedisServer.start(), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(RedisServer.start())
 
   suite(
     "of one process",
-    Layer.suspend(() => onceUp(RedisCache.layer(), server)),
+    Layer.suspend(() => onceUp(RedisCache.layer(), server())),
     "real"
   )
 
@@ -60,7 +55,7 @@ describe.skipIf(TestServers.isMissing("redis"))("cache in Redis", () => {
   it.scopedLive("is shared: what one process keeps or removes, another finds or misses", () =>
     Effect.gen(function*() {
       const prefix = ownPrefix()
-      const [first, second] = [yield* process(server, prefix), yield* process(server, prefix)]
+      const [first, second] = [yield* process(server(), prefix), yield* process(server(), prefix)]
       yield* first.set(Version, "a", 1)
       assert.strictEqual(yield* first.find("a"), 1)
       assert.strictEqual(yield* second.find("a"), 1)
@@ -71,10 +66,10 @@ describe.skipIf(TestServers.isMissing("redis"))("cache in Redis", () => {
   it.scopedLive("a process that comes later uses what is there, and takes it from nobody", () =>
     Effect.gen(function*() {
       const prefix = ownPrefix()
-      const first = yield* process(server, prefix)
+      const first = yield* process(server(), prefix)
       yield* first.set(Version, "a", 1)
       assert.strictEqual(yield* first.find("a"), 1)
-      const second = yield* process(server, prefix)
+      const second = yield* process(server(), prefix)
       assert.strictEqual(yield* second.find("a"), 1)
       assert.strictEqual(yield* first.find("a"), 1)
     }))
@@ -82,16 +77,16 @@ describe.skipIf(TestServers.isMissing("redis"))("cache in Redis", () => {
   it.scopedLive("what Redis keeps expires there", () =>
     Effect.gen(function*() {
       const prefix = ownPrefix()
-      const cache = yield* process(server, prefix)
+      const cache = yield* process(server(), prefix)
       yield* cache.set(Version, "a", 1)
       assert.strictEqual(yield* cache.find("a"), 1)
-      const left = Number(yield* tell(server, "pttl", `${prefix}cache:version:a`))
+      const left = Number(yield* tell(server(), "pttl", `${prefix}cache:version:a`))
       assert.isTrue(left > 50_000 && left <= 60_000, String(left))
     }))
 
   it.scopedLive("emptied under load, it is filled again by one load for each key", () =>
     Effect.gen(function*() {
-      const cache = yield* process(server, ownPrefix())
+      const cache = yield* process(server(), ownPrefix())
       const loads = new Map<string, number>()
       const load = (key: string) =>
         Effect.delay(
@@ -113,7 +108,7 @@ describe.skipIf(TestServers.isMissing("redis"))("cache in Redis", () => {
       assert.deepStrictEqual([...loads.values()], keys.map(() => 1))
       const busy = yield* Effect.fork(callers(400))
       yield* Effect.sleep("20 millis")
-      yield* tell(server, "flushall")
+      yield* tell(server(), "flushall")
       yield* Fiber.join(busy)
       yield* callers(20)
       assert.isTrue([...loads.values()].every((count) => count === 2), [...loads.values()].join(" "))

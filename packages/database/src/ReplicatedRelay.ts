@@ -96,6 +96,7 @@ export const make = (options: {
           return typeof seq === "number" ? [{ id, seq }] : []
         })
         unmarked.push(...places.filter(({ seq }) => seq <= saved).map(({ id }) => id))
+        isReconciled = true
         // There are more than were looked at, in an order that need not be this file's.
         if (ids.length === LOOK) return saved
         // What an outage has brought here may stand before what others have committed earlier.
@@ -103,7 +104,6 @@ export const make = (options: {
       })
       // A cursor that did not move costs messages that are published again.
       yield* Effect.ignore(local.published(position))
-      isReconciled = true
     })
 
     const mark = Effect.suspend(() => {

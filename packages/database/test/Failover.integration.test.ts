@@ -1,26 +1,22 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Option, Scope } from "effect"
+import { Effect, Exit, Option } from "effect"
 import { Accounts, deposit, open as openAccount, operation } from "./Bank.ts"
 import { ask, folder, open, pause, untilMode } from "./Outage.ts"
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("fail-over and fail-back", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start(), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start())
 
   it.scopedLive(
     "kill -9 of Postgres under load: every acknowledged operation is there once",
     () =>
       Effect.gen(function*() {
-        const url = yield* server.createDatabase("bank")
+        const url = yield* server().createDatabase("bank")
         const bank = yield* open({ url, directory: yield* folder })
         assert.strictEqual(bank.primary.mode(), "primary")
         yield* bank.execute(operation(openAccount("a", 0)))
@@ -41,12 +37,12 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("fail-over 
         const clients = yield* Effect.forkAll(Array.from({ length: 8 }, () => client))
         yield* pause(500)
         const killed = performance.now()
-        yield* Effect.fork(server.kill)
+        yield* Effect.fork(server().kill)
         yield* untilMode(bank, "alone")
         const failedOver = performance.now() - killed
         yield* pause(1_000)
         const before = acknowledged.length
-        yield* server.start
+        yield* server().start
         yield* untilMode(bank, "primary")
         yield* pause(300)
         isRunning = false

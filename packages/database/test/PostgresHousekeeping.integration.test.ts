@@ -1,11 +1,12 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as PostgresConnection from "@holdfast/database/PostgresConnection"
 import * as PostgresHousekeeping from "@holdfast/database/PostgresHousekeeping"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { type Clock, Effect, Exit, Redacted, Scope } from "effect"
+import { type Clock, Effect, Exit, Redacted } from "effect"
 import { deposit, open as openAccount, operation } from "./Bank.ts"
 import { ask, folder, open } from "./Outage.ts"
 
@@ -13,15 +14,10 @@ const MINUTE = 60 * 1000
 const DAY = 24 * 60 * MINUTE
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("housekeeping in Postgres", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   const bank = Effect.gen(function*() {
-    const url = yield* server.createDatabase("bank")
+    const url = yield* server().createDatabase("bank")
     const store = yield* open({ url, directory: yield* folder })
     assert.strictEqual(store.primary.mode(), "primary")
     yield* store.execute(operation(openAccount("a", 0)))
@@ -174,12 +170,12 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("housekeepi
   it.scopedLive("a server that stands still holds it up for no longer than its deadlines", () =>
     Effect.gen(function*() {
       const { url } = yield* bank
-      yield* server.stall
+      yield* server().stall
       const begun = performance.now()
       const exit = yield* Effect.exit(
         PostgresHousekeeping.purge({ url: Redacted.make(url) }, "bank", { isPublished: false })
       )
-      yield* server.resume
+      yield* server().resume
       assert.isTrue(Exit.isFailure(exit))
       assert.isBelow(performance.now() - begun, 3_000)
     }))

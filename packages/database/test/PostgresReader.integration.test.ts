@@ -1,6 +1,6 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as PostgresConnection from "@holdfast/database/PostgresConnection"
 import * as PostgresReader from "@holdfast/database/PostgresReader"
 import type { Query } from "@holdfast/database/Query"
@@ -8,8 +8,9 @@ import * as Sqlite from "@holdfast/database/Sqlite"
 import * as SystemTables from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Option, Redacted, Scope } from "effect"
+import { Effect, Option, Redacted } from "effect"
 import { Accounts, deposit, open as openAccount, operation } from "./Bank.ts"
 import { folder, open } from "./Outage.ts"
 
@@ -17,16 +18,11 @@ import { folder, open } from "./Outage.ts"
 const ids = ["B", "a", "Z", "_", "ab", "a b", "é", "e", "10", "9", "日", "𝒳", "-"]
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("reading a store in Postgres", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   /** A database that orders text as people do, where the server can. */
   const human = Effect.gen(function*() {
-    const plain = yield* server.createDatabase("plain")
+    const plain = yield* server().createDatabase("plain")
     const name = `human_${Date.now()}`
     const session = yield* Effect.acquireRelease(
       PostgresConnection.connect({ url: Redacted.make(plain) }, "test"),
@@ -37,7 +33,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("reading a 
         text: `create database ${name} template template0 locale_provider icu icu_locale 'en-US' encoding 'UTF8'`
       }], 30_000)
     )
-    return made._tag === "Right" ? server.url(name) : plain
+    return made._tag === "Right" ? server().url(name) : plain
   })
 
   const filled = Effect.gen(function*() {
@@ -137,13 +133,13 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("reading a 
 
   it.scopedLive("says what is missing, and waits for no server that stands still", () =>
     Effect.gen(function*() {
-      const url = Redacted.make(yield* server.createDatabase("empty"))
+      const url = Redacted.make(yield* server().createDatabase("empty"))
       const none = yield* Effect.flip(PostgresReader.reader({ url }, "bank"))
       assert.include(none.detail, "no store of the bank agent")
-      yield* server.stall
+      yield* server().stall
       const begun = performance.now()
       const silent = yield* Effect.flip(PostgresReader.reader({ url }, "bank"))
       assert.isBelow(performance.now() - begun, 4_000)
       assert.strictEqual(silent.reason, "lost")
-    }).pipe(Effect.ensuring(Effect.ignore(server.resume))))
+    }).pipe(Effect.ensuring(Effect.ignore(server().resume))))
 })

@@ -1,14 +1,16 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Database } from "@holdfast/database/Database"
+import * as PostgresConnection from "@holdfast/database/PostgresConnection"
 import * as PostgresWatch from "@holdfast/database/PostgresWatch"
 import * as Replicated from "@holdfast/database/Replicated"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
 import { Accounts, deposit, Entries, migrations, open as openAccount, operation } from "./Bank.ts"
 import { ask, folder, open, pause, type Replica, through, until, untilMode } from "./Outage.ts"
 
@@ -66,12 +68,18 @@ describe("the relay of a file", () => {
 })
 
 describe.skipIf(TestServers.isMissing("postgres"))("the relay of a store on Postgres", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
+
+  /** A table that whoever writes into it has to wait for. */
+  const held = (url: string, table: string) =>
+    Effect.gen(function*() {
+      const session = yield* Effect.acquireRelease(
+        PostgresConnection.connect({ url: Redacted.make(url) }, "test", "bank"),
+        (made) => Effect.sync(() => made.destroy("done"))
+      )
+      yield* session.run([{ text: "begin" }, { text: `lock table ${table} in exclusive mode` }], 1_000)
+      return { release: session.run([{ text: "commit" }], 1_000) }
+    })
 
   const unpublished = (url: string) =>
     Effect.map(
@@ -81,7 +89,7 @@ describe.skipIf(TestServers.isMissing("postgres"))("the relay of a store on Post
 
   it.scopedLive("the primary hears soon of what is published, and at the end", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
+      const url = yield* server().createDatabase("bank")
       const life = yield* Scope.make()
       const bank = yield* Scope.extend(open({ url, directory: yield* folder }), life)
       yield* untilMode(bank, "primary")
@@ -99,8 +107,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("the relay of a store on Post
 
   it.scopedLive("what is committed while the primary is asked what is published is published too", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
-      const slow = yield* TcpProxy.make(server)
+      const url = yield* server().createDatabase("bank")
+      const slow = yield* TcpProxy.make(server())
       const postgres = { url: Redacted.make(url) }
       const watch = yield* PostgresWatch.make({ url: Redacted.make(through(slow, url)) })
       const bank = Context.get(
@@ -131,12 +139,33 @@ describe.skipIf(TestServers.isMissing("postgres"))("the relay of a store on Post
       assert.deepStrictEqual(yield* Fiber.join(publishing), ["a"])
     }))
 
+  it.scopedLive("what is taken alone while the relay asks whether it may publish is not taken for published", () =>
+    Effect.gen(function*() {
+      const url = yield* server().createDatabase("bank")
+      const bank = yield* open({ url, directory: yield* folder })
+      yield* untilMode(bank, "primary")
+      yield* account(bank, "a")
+      assert.deepStrictEqual(yield* publish(bank), ["a"])
+      // After a return the relay asks anew.
+      yield* bank.primary.drill(Duration.millis(20))
+      const table = yield* held(url, "publisher")
+      const asking = yield* Effect.fork(bank.relay.pending(10))
+      yield* pause(20)
+      const drill = yield* Effect.fork(bank.primary.drill(Duration.millis(300)))
+      yield* untilMode(bank, "alone")
+      yield* account(bank, "b")
+      yield* table.release
+      assert.deepStrictEqual((yield* Fiber.join(asking)).map(({ envelope }) => envelope.key), ["b"])
+      yield* Fiber.join(drill)
+      assert.deepStrictEqual(yield* publish(bank), ["b"])
+    }))
+
   it.scopedLive(
     "what was taken alone is published although the primary has it behind what others have written since",
     () =>
       Effect.gen(function*() {
-        const url = yield* server.createDatabase("bank")
-        const proxy = yield* TcpProxy.make(server)
+        const url = yield* server().createDatabase("bank")
+        const proxy = yield* TcpProxy.make(server())
         const alone = yield* open({ url: through(proxy, url), directory: yield* folder, instance: "alone" })
         yield* untilMode(alone, "primary")
         const other = yield* open({ url, directory: yield* folder, instance: "other" })

@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe } from "@effect/vitest"
+import { describe } from "@effect/vitest"
 import { Database } from "@holdfast/database/Database"
 import * as PostgresWatch from "@holdfast/database/PostgresWatch"
 import * as Replicated from "@holdfast/database/Replicated"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Layer, Redacted, Scope } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -12,15 +13,10 @@ import { Accounts, Entries, migrations } from "./Bank.ts"
 import { suite } from "./StoreSuite.ts"
 
 describe.skipIf(TestServers.isMissing("postgres"))("on Postgres", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   const layer = Layer.unwrapScoped(Effect.gen(function*() {
-    const url = yield* Effect.orDie(server.createDatabase("bank"))
+    const url = yield* Effect.orDie(server().createDatabase("bank"))
     const postgres = { url: Redacted.make(url) }
     const directory = yield* Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "holdfast-"))),

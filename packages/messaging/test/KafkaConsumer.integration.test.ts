@@ -1,4 +1,4 @@
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Message from "@holdfast/contracts/Message"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as DeadLetters from "@holdfast/messaging/DeadLetters"
@@ -8,9 +8,11 @@ import type { KafkaConfig, Timing } from "@holdfast/messaging/KafkaConfig"
 import * as Topics from "@holdfast/messaging/Topics"
 import { freePort } from "@holdfast/testing/HoldfastProcess"
 import * as KafkaServer from "@holdfast/testing/KafkaServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Context, Effect, Exit, Layer, Logger, LogLevel, Schema, Scope } from "effect"
+import type { Scope } from "effect"
+import { Context, Effect, Layer, Logger, LogLevel, Schema } from "effect"
 import KafkaJS from "kafkajs"
 import { brokerIs, configOf, inTime, ownPrefix } from "./Brokers.ts"
 import { enter, good, open, tell, temporaryDirectory, Told, until, untilHeard, write } from "./Shop.ts"
@@ -69,28 +71,21 @@ const committed = (config: KafkaConfig, agent: string, topic: string) =>
   })
 
 describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("consumers on Kafka", () => {
-  const scope = Effect.runSync(Scope.make())
-  let direct: ReadonlyArray<string>
-  let proxy: TcpProxy.TcpProxy
-
   // The same broker by two ways: straight, and through a proxy.
-  beforeAll(() =>
-    Effect.gen(function*() {
-      const [port, proxied, controller] = yield* Effect.all([freePort, freePort, freePort])
-      const host = (of: number) => `127.0.0.1:${of}`
-      proxy = yield* TcpProxy.make({ host: "127.0.0.1", port: proxied })
-      direct = [host(port)]
-      yield* KafkaServer.start({
-        settings: {
-          "controller.quorum.voters": `1@${host(controller)}`,
-          "listeners": `PLAINTEXT://${host(port)},PROXIED://${host(proxied)},CONTROLLER://${host(controller)}`,
-          "advertised.listeners": `PLAINTEXT://${host(port)},PROXIED://${host(proxy.port)}`,
-          "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT"
-        }
-      })
-    }).pipe(Scope.extend(scope), Effect.runPromise)
-  )
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const broker = SuiteResource.make(Effect.gen(function*() {
+    const [port, proxied, controller] = yield* Effect.all([freePort, freePort, freePort])
+    const host = (of: number) => `127.0.0.1:${of}`
+    const proxy = yield* TcpProxy.make({ host: "127.0.0.1", port: proxied })
+    yield* KafkaServer.start({
+      settings: {
+        "controller.quorum.voters": `1@${host(controller)}`,
+        "listeners": `PLAINTEXT://${host(port)},PROXIED://${host(proxied)},CONTROLLER://${host(controller)}`,
+        "advertised.listeners": `PLAINTEXT://${host(port)},PROXIED://${host(proxy.port)}`,
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT"
+      }
+    })
+    return { direct: [host(port)], proxy }
+  }))
 
   const test = <A, E>(
     title: string,
@@ -99,7 +94,7 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("consumers on 
   ) =>
     it.scopedLive(title, () =>
       Effect.suspend(() => {
-        const config = configOf(direct, ownPrefix(), timing)
+        const config = configOf(broker().direct, ownPrefix(), timing)
         return quiet(Effect.provide(body(config), KafkaBus.layer(config)))
       }))
 
@@ -294,6 +289,7 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("consumers on 
       const directory = yield* temporaryDirectory
       const shop = yield* enter("shop", directory)
       const ledger = yield* open("ledger", directory)
+      const { direct, proxy } = broker()
       const ways = yield* Effect.forEach(
         [direct, [`127.0.0.1:${proxy.port}`]],
         (brokers) => Effect.map(Layer.build(KafkaBus.layer({ ...config, brokers })), Context.get(EventBus))

@@ -1,9 +1,11 @@
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { EventBus } from "@holdfast/messaging/EventBus"
 import * as KafkaBus from "@holdfast/messaging/KafkaBus"
 import * as KafkaServer from "@holdfast/testing/KafkaServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Fiber, Logger, LogLevel, Scope } from "effect"
+import type { Scope } from "effect"
+import { Effect, Fiber, Logger, LogLevel } from "effect"
 import { brokerIs, configOf, inTime } from "./Brokers.ts"
 import { enter, good, tell, temporaryDirectory, untilHeard } from "./Shop.ts"
 
@@ -16,18 +18,12 @@ const KEYS = 20
 const nth = (n: number) => good(`k${n % KEYS}:`, Math.floor(n / KEYS))
 
 describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("a broker that is not there, dies, or stalls", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: KafkaServer.KafkaServer
-
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(KafkaServer.reserve(), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(KafkaServer.reserve())
 
   const test = <A, E>(title: string, body: Effect.Effect<A, E, EventBus | Scope.Scope>) =>
     it.scopedLive(
       title,
-      () => Effect.suspend(() => quiet(Effect.provide(body, KafkaBus.layer(configOf(server.brokers)))))
+      () => Effect.suspend(() => quiet(Effect.provide(body, KafkaBus.layer(configOf(server().brokers)))))
     )
 
   test(
@@ -42,7 +38,7 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("a broker that
       const failed = Effect.sync(() => bus.broker?.current().lastError)
       assert.match(String(yield* Effect.repeat(failed, { until: (error) => error !== undefined })), /ECONNREFUSED/)
       assert.strictEqual(bus.publishing().find(({ agent }) => agent === "shop")?.pending, 100)
-      yield* server.start
+      yield* server().start
       assert.lengthOf(yield* untilHeard(ledger.database, 100), 100)
       yield* brokerIs("up")
       assert.deepStrictEqual(bus.publishing().find(({ agent }) => agent === "shop"), {
@@ -57,7 +53,7 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("a broker that
   test(
     "2000 messages told while it is killed and stalled: none is missing, and each key is in order",
     Effect.gen(function*() {
-      yield* server.start
+      yield* server().start
       const bus = yield* EventBus
       const directory = yield* temporaryDirectory
       const shop = yield* enter("shop", directory)
@@ -83,16 +79,16 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("a broker that
         }
       }))
       // Longer than a send may take.
-      const stall = Effect.zipRight(server.stall, Effect.sleep("2500 millis"))
+      const stall = Effect.zipRight(server().stall, Effect.sleep("2500 millis"))
       const work = Effect.sleep("700 millis")
       yield* work
-      yield* Effect.zipRight(stall, server.resume)
+      yield* Effect.zipRight(stall, server().resume)
       yield* work
-      yield* server.kill
+      yield* server().kill
       yield* brokerIs("away")
-      yield* server.start
+      yield* server().start
       yield* work
-      yield* Effect.zipRight(stall, server.restart)
+      yield* Effect.zipRight(stall, server().restart)
       yield* Fiber.join(telling)
       const heard = yield* inTime("all is heard")(untilHeard(ledger.database, 2_000))
       yield* Fiber.interrupt(watching)

@@ -228,20 +228,20 @@ export const undelivered = (
   consumer: string,
   pending: ReadonlyArray<Facts.Pending>
 ): ReadonlyArray<Finding> =>
-  pending.map(({ seq, type }) => ({
+  pending.map(({ created_at: at, seq, type }) => ({
     rule: "outbox",
     agent: source,
     id: String(seq),
-    detail: `${type} has not been handled by ${consumer}`
+    detail: `${type} of ${new Date(at).toISOString()} has not been handled by ${consumer}`
   }))
 
 /** Messages that no broker has acknowledged yet. */
 export const unpublished = (source: string, pending: ReadonlyArray<Facts.Pending>): ReadonlyArray<Finding> =>
-  pending.map(({ seq, type }) => ({
+  pending.map(({ created_at: at, seq, type }) => ({
     rule: "outbox",
     agent: source,
     id: String(seq),
-    detail: `${type} has not been published`
+    detail: `${type} of ${new Date(at).toISOString()} has not been published`
   }))
 
 /** Operations that a file has taken alone and nobody has merged. */

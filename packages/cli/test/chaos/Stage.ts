@@ -163,15 +163,20 @@ export const verify = (stage: Stage) =>
     })
   })
 
-/** Verifies until all that was said has been heard, at most as long as given; what is left then is found. */
+/**
+ * Verifies until all that was said has been heard, at most as long as given; what is left then is found. Each look that
+ * finds something is told of: what never comes to rest looks different each time, or the same.
+ */
 export const settled = (stage: Stage, within = 60_000) =>
   Effect.gen(function*() {
     const deadline = performance.now() + within
     for (;;) {
+      const begun = performance.now()
       const found = yield* verify(stage)
-      if (found.findings.length === 0 || performance.now() > deadline) {
-        return { ...found, lines: Finding.format(found.findings, 5) }
-      }
+      const lines = Finding.format(found.findings, 5)
+      if (lines.length === 0 || performance.now() > deadline) return { ...found, lines }
+      const seconds = ((performance.now() - begun) / 1_000).toFixed(1)
+      process.stdout.write(`not at rest after a look of ${seconds} s:\n${lines.map((line) => `  ${line}\n`).join("")}`)
       yield* pause(500)
     }
   })

@@ -1,15 +1,17 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as ChaosRun from "@holdfast/testing/ChaosRun"
 import * as Checker from "@holdfast/testing/Checker"
 import * as History from "@holdfast/testing/History"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
 import * as Workload from "@holdfast/testing/Workload"
-import { Effect, Exit, Fiber, Logger, LogLevel, Schedule, Scope } from "effect"
+import type { Scope } from "effect"
+import { Effect, Fiber, Logger, LogLevel, Schedule } from "effect"
 import { spawnSync } from "node:child_process"
 import { closeSync, openSync, rmSync, statfsSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
@@ -77,12 +79,7 @@ const disk = (directory: string): Effect.Effect<Room | undefined, never, Scope.S
   )
 
 describe.skipIf(TestServers.isMissing("postgres"))("a full disk under the shadow", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   const rooms = Effect.gen(function*() {
     const first = pages(yield* folder)
@@ -116,7 +113,7 @@ describe.skipIf(TestServers.isMissing("postgres"))("a full disk under the shadow
     Effect.gen(function*() {
       const run = yield* ChaosRun.make("full disk")
       for (const room of yield* rooms) {
-        const url = yield* server.createDatabase("bank")
+        const url = yield* server().createDatabase("bank")
         const bank = yield* open({ url, directory: room.directory })
         yield* untilMode(bank, "primary")
         yield* Traffic.openAccounts(bank)
@@ -152,8 +149,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("a full disk under the shadow
     Effect.gen(function*() {
       const run = yield* ChaosRun.make("full disk alone")
       for (const room of yield* rooms) {
-        const url = yield* server.createDatabase("bank")
-        const proxy = yield* TcpProxy.make(server)
+        const url = yield* server().createDatabase("bank")
+        const proxy = yield* TcpProxy.make(server())
         const bank = yield* open({ url: through(proxy, url), directory: room.directory })
         yield* untilMode(bank, "primary")
         yield* Traffic.openAccounts(bank)
@@ -186,8 +183,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("a full disk under the shadow
 
   it.scopedLive("a data folder that cannot be used: memory stands in, as long as Postgres is there and no longer", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
-      const proxy = yield* TcpProxy.make(server)
+      const url = yield* server().createDatabase("bank")
+      const proxy = yield* TcpProxy.make(server())
       const directory = join(yield* folder, "a-file")
       writeFileSync(directory, "")
       const bank = yield* open({ url: through(proxy, url), directory })

@@ -1,13 +1,14 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Database } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Logger, LogLevel, Option, Scope } from "effect"
+import { Effect, Logger, LogLevel, Option } from "effect"
 import { Accounts, deposit, migrations, Moved, operation, Refused } from "../Bank.ts"
 import { ask, folder, letBack, open, pair, pause, through, until, untilMode } from "../Outage.ts"
 import { areEqual, fill } from "./Traffic.ts"
@@ -18,12 +19,7 @@ const quiet = Logger.withMinimumLogLevel(LogLevel.None)
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
   "the answer to a commit is lost, and Postgres is away after it",
   () => {
-    const scope = Effect.runSync(Scope.make())
-    let server: PostgresServer.PostgresServer
-    beforeAll(async () => {
-      server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-    })
-    afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+    const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
     /** The next commit arrives, its answer does not, and nothing comes through after it. */
     const loseAnswer = (proxy: TcpProxy.TcpProxy) =>
@@ -40,7 +36,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
 
     it.scopedLive("refused there, done here: who was told that it is done finds it waiting for a person", () =>
       Effect.gen(function*() {
-        const { one, two, url } = yield* pair(server)
+        const { one, two, url } = yield* pair(server())
         yield* fill(one.store, "a", 1)
         yield* two.store.fresh
         const freeze = Transaction.update(Accounts, { id: "a" }, (row) => ({ ...row, frozen: true }))
@@ -65,7 +61,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
 
     it.scopedLive("done on both sides, each time by another clock: both sides say the same afterwards, messages too", () =>
       Effect.gen(function*() {
-        const { one, two, url } = yield* pair(server)
+        const { one, two, url } = yield* pair(server())
         yield* fill(one.store, "a", 1)
         // As a saga says it, which says it again under the same id.
         const says = Effect.zipRight(
@@ -86,7 +82,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
 
     it.scopedLive("an outage longer than the record is kept: counted once all the same", () =>
       Effect.gen(function*() {
-        const { one, two, url } = yield* pair(server)
+        const { one, two, url } = yield* pair(server())
         yield* fill(one.store, "a", 1)
         yield* loseAnswer(one.proxy)
         yield* one.store.execute(operation(deposit("a", 10), { id: "kept-short" }))
@@ -105,8 +101,8 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
           Effect.flatMap(Database, (database) => fill(database, "own", 20)),
           Sqlite.layer({ agent: "bank", directory, migrations })
         )
-        const url = yield* server.createDatabase("bank")
-        const proxy = yield* TcpProxy.make(server)
+        const url = yield* server().createDatabase("bank")
+        const proxy = yield* TcpProxy.make(server())
         const isLost = yield* loseAnswer(proxy)
         const bank = yield* open({ url: through(proxy, url), directory })
         yield* until(isLost)

@@ -1,10 +1,11 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Logger, LogLevel, Scope } from "effect"
+import { Effect, Exit, Logger, LogLevel } from "effect"
 import { randomBytes } from "node:crypto"
 import { Accounts, deposit, open as openAccount, operation } from "../Bank.ts"
 import { ask, cutOff, letBack, pair, untilMode } from "../Outage.ts"
@@ -13,19 +14,14 @@ import { areEqual, fill } from "./Traffic.ts"
 const quiet = Logger.withMinimumLogLevel(LogLevel.None)
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("ids of operations", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   const add = (amount: number) =>
     Transaction.update(Accounts, { id: "a" }, (row) => ({ ...row, balance: row.balance + amount }))
 
   it.scopedLive("one too long for an index is the fault of its operation, and nothing of it is anywhere", () =>
     Effect.gen(function*() {
-      const { one, url } = yield* pair(server)
+      const { one, url } = yield* pair(server())
       yield* fill(one.store, "a", 1)
       const id = `msg:bank:urn:x:${randomBytes(4_500).toString("base64")}`
       assert.isTrue(Exit.isFailure(yield* Effect.exit(one.store.execute(operation(deposit("a", 7), { id })))))
@@ -37,7 +33,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("ids of ope
 
   it.scopedLive("one that comes again when its record is gone, alone, is merged like any other", () =>
     Effect.gen(function*() {
-      const { one, two, url } = yield* pair(server)
+      const { one, two, url } = yield* pair(server())
       yield* fill(one.store, "a", 1)
       yield* cutOff(one)
       yield* one.store.execute({ ...operation(add(10), { id: "again" }), keepMillis: 1 })
@@ -58,7 +54,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("ids of ope
 
   it.scopedLive("the slot of a timer on both sides of a cut says two things, under two ids", () =>
     Effect.gen(function*() {
-      const { one, two, url } = yield* pair(server)
+      const { one, two, url } = yield* pair(server())
       yield* fill(one.store, "a", 0)
       yield* fill(one.store, "b", 0)
       yield* two.store.fresh

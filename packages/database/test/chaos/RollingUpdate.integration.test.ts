@@ -1,10 +1,11 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Migration from "@holdfast/database/Migration"
 import * as Table from "@holdfast/database/Table"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TestServers from "@holdfast/testing/TestServers"
 import { Effect, Exit, Logger, LogLevel, Option, Scope } from "effect"
 import { Accounts, deposit, Entries, migrations, operation } from "../Bank.ts"
@@ -14,12 +15,7 @@ import { fill } from "./Traffic.ts"
 const quiet = Logger.withMinimumLogLevel(LogLevel.None)
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("two versions of an agent side by side", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   const older: Holding = { agent: "bank", migrations, tables: [Accounts, Entries] }
   const Younger = Table.make("account", {
@@ -41,7 +37,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("two versio
 
   it.scopedLive("what the younger one writes into a new column stays, whoever writes the row after it", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
+      const url = yield* server().createDatabase("bank")
       const directory = yield* folder
       const first = yield* Scope.make()
       const one = yield* Scope.extend(open({ holding: older, url, directory, instance: "one" }), first)
@@ -70,7 +66,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("two versio
 
   it.scopedLive("an only process that brings the tables up to date itself copies nothing", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
+      const url = yield* server().createDatabase("bank")
       const directory = yield* folder
       const first = yield* Scope.make()
       const before = yield* Scope.extend(open({ holding: older, url, directory }), first)

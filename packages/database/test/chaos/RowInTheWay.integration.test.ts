@@ -1,9 +1,10 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as StoreSides from "@holdfast/testing/StoreSides"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
 import { Effect, Exit, Logger, LogLevel, Redacted, Scope } from "effect"
@@ -14,17 +15,12 @@ import { proves } from "./Wire.ts"
 const quiet = Logger.withMinimumLogLevel(LogLevel.None)
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a row in the way of one of Postgres", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   it.scopedLive("and the process ends before both sides are compared: the next one looks, and loses nothing", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("shop")
-      const proxy = yield* TcpProxy.make(server)
+      const url = yield* server().createDatabase("shop")
+      const proxy = yield* TcpProxy.make(server())
       const opened = open({ holding: Shop.shop, url: through(proxy, url), directory: yield* folder, instance: "one" })
       const first = yield* Scope.make()
       const one = yield* Scope.extend(opened, first)
@@ -64,7 +60,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a row in t
 
   it.scopedLive("and nothing is unmerged: the file had differed unseen, and is copied anew, though it only reads", () =>
     Effect.gen(function*() {
-      const { one, two, url } = yield* pair(server, Shop.shop)
+      const { one, two, url } = yield* pair(server(), Shop.shop)
       yield* one.store.execute(Shop.operation("q", Shop.product("Q", "q")))
       yield* one.store.housekeep("spoil", Shop.product("nobody's", "s"))
       yield* two.store.execute(Shop.operation("p", Shop.product("P", "s")))

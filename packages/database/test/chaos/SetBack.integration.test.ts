@@ -1,10 +1,11 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Logger, LogLevel, Scope } from "effect"
+import { Effect, Logger, LogLevel } from "effect"
 import { Accounts, deposit, Moved, open as openAccount, operation } from "../Bank.ts"
 import { ask, cutOff, letBack, pair, pause } from "../Outage.ts"
 import { areEqual, fill } from "./Traffic.ts"
@@ -14,12 +15,7 @@ const quiet = Logger.withMinimumLogLevel(LogLevel.None)
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
   "a Postgres that has forgotten what a file remembers",
   () => {
-    const scope = Effect.runSync(Scope.make())
-    let server: PostgresServer.PostgresServer
-    beforeAll(async () => {
-      server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-    })
-    afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+    const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
     const logged = new Set(["change", "operation", "outbox"])
     const tables = ["account", "entry", "operation", "outbox", "change", "replication"]
@@ -43,7 +39,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
 
     it.scopedLive("each process brings back what it has done, also when another has gone on before", () =>
       Effect.gen(function*() {
-        const { one, two, url } = yield* pair(server)
+        const { one, two, url } = yield* pair(server())
         yield* fill(one.store, "a", 5)
         yield* save(url)
         yield* one.store.execute(operation(deposit("a", 100), { id: "of-one" }))
@@ -69,7 +65,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
 
     it.scopedLive("what was only said is said again, under the ids that it had", () =>
       Effect.gen(function*() {
-        const { one, url } = yield* pair(server)
+        const { one, url } = yield* pair(server())
         yield* fill(one.store, "a", 2)
         yield* save(url)
         yield* one.store.execute(
@@ -91,7 +87,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
 
     it.scopedLive("where the outbox of Postgres is empty, what a file says after it was copied anew is published", () =>
       Effect.gen(function*() {
-        const { one, two, url } = yield* pair(server)
+        const { one, two, url } = yield* pair(server())
         yield* fill(one.store, "a", 5)
         const first = yield* one.store.relay.pending(100)
         const heard = first.at(-1)?.seq ?? 0

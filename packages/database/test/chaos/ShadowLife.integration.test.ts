@@ -1,11 +1,12 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Logger, LogLevel, Scope } from "effect"
+import { Effect, Logger, LogLevel } from "effect"
 import { Accounts, deposit, operation } from "../Bank.ts"
 import { ask, folder, open, type Replica, through, until, untilMode } from "../Outage.ts"
 import { areEqual, fill, filled, MANY } from "./Traffic.ts"
@@ -13,16 +14,11 @@ import { areEqual, fill, filled, MANY } from "./Traffic.ts"
 const quiet = Logger.withMinimumLogLevel(LogLevel.None)
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("the life of a shadow", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   it.scopedLive("an empty folder joins a filled Postgres: it is copied, and goes on from there", () =>
     Effect.gen(function*() {
-      const url = yield* filled(server, "a", MANY)
+      const url = yield* filled(server(), "a", MANY)
       const bank = yield* open({ url, directory: yield* folder })
       yield* areEqual(bank, url)
       assert.isAbove(bank.primary.stats.lastFailback?.copied ?? 0, 2 * MANY)
@@ -34,9 +30,9 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("the life o
 
   it.scopedLive("a copy that was not finished is none: the file does not serve, and is filled the next time", () =>
     Effect.gen(function*() {
-      const url = yield* filled(server, "a", 50)
+      const url = yield* filled(server(), "a", 50)
       const directory = yield* folder
-      const proxy = yield* TcpProxy.make(server)
+      const proxy = yield* TcpProxy.make(server())
       let copies = 0
       yield* proxy.onUpstream((chunk) => {
         if (!chunk.includes("declare rows")) return "pass"
@@ -60,7 +56,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("the life o
 
   it.scopedLive("who was away longer than the log reaches is copied anew, however much of the log is left", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
+      const url = yield* server().createDatabase("bank")
       const directory = yield* folder
       const first = yield* open({ url, directory: yield* folder, instance: "first" })
       const late = <A, E>(use: (bank: Replica) => Effect.Effect<A, E>) =>
@@ -81,8 +77,8 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("the life o
 
   it.scopedLive("who went on alone meanwhile loses nothing by it", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
-      const proxy = yield* TcpProxy.make(server)
+      const url = yield* server().createDatabase("bank")
+      const proxy = yield* TcpProxy.make(server())
       const first = yield* open({ url, directory: yield* folder, instance: "first" })
       const late = yield* open({ url: through(proxy, url), directory: yield* folder, instance: "late" })
       yield* untilMode(late, "primary")

@@ -1,13 +1,14 @@
 // A test fails whatever the failure is: its type may stay open.
 // @effect-diagnostics anyUnknownInErrorContext:off
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Database } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
+import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
-import { Effect, Exit, Logger, LogLevel, Option, Scope } from "effect"
+import { Effect, Logger, LogLevel, Option } from "effect"
 import { Accounts, deposit, migrations, operation } from "../Bank.ts"
 import { ask, folder, open, pause, type Replica, through, until, untilMode } from "../Outage.ts"
 import { areEqual, fill, filled, MANY } from "./Traffic.ts"
@@ -16,12 +17,7 @@ import { asksForCommit } from "./Wire.ts"
 const quiet = Logger.withMinimumLogLevel(LogLevel.None)
 
 describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a file and a Postgres that do not fit", () => {
-  const scope = Effect.runSync(Scope.make())
-  let server: PostgresServer.PostgresServer
-  beforeAll(async () => {
-    server = await Effect.runPromise(Scope.extend(PostgresServer.start({ settings: { fsync: "off" } }), scope))
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const server = SuiteResource.make(PostgresServer.start({ settings: { fsync: "off" } }))
 
   const count = (url: string, table: string) =>
     Effect.map(ask(url, `select count(*) as n from ${table}`), ([row]) => Number(row?.["n"]))
@@ -38,8 +34,8 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a file and
         const directory = yield* folder
         const deposits = isLost ? 50 : MANY
         yield* alone(directory, "own", deposits)
-        const url = yield* server.createDatabase("bank")
-        const proxy = yield* TcpProxy.make(server)
+        const url = yield* server().createDatabase("bank")
+        const proxy = yield* TcpProxy.make(server())
         let lost = 0
         if (isLost) {
           yield* proxy.onUpstream((chunk) => {
@@ -61,7 +57,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a file and
 
   it.scopedLive("where both have data, neither is touched, and the error says what to do", () =>
     Effect.gen(function*() {
-      const url = yield* filled(server, "theirs", 5)
+      const url = yield* filled(server(), "theirs", 5)
       const directory = yield* folder
       yield* alone(directory, "own", 5)
       const bank = yield* open({ url, directory })
@@ -78,7 +74,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a file and
 
   it.scopedLive("a Postgres that has lost everything gets it back from the file, with what was done meanwhile", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
+      const url = yield* server().createDatabase("bank")
       const bank = yield* open({ url, directory: yield* folder })
       yield* untilMode(bank, "primary")
       yield* fill(bank, "a", 20)
@@ -95,8 +91,8 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a file and
 
   it.scopedLive("of two processes whose Postgres has lost everything, one brings it back and the other what only it has", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
-      const proxies = [yield* TcpProxy.make(server), yield* TcpProxy.make(server)] as const
+      const url = yield* server().createDatabase("bank")
+      const proxies = [yield* TcpProxy.make(server()), yield* TcpProxy.make(server())] as const
       const one = yield* open({ url: through(proxies[0], url), directory: yield* folder, instance: "one" })
       const two = yield* open({ url: through(proxies[1], url), directory: yield* folder, instance: "two" })
       yield* untilMode(two, "primary")
@@ -120,8 +116,8 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a file and
 
   it.scopedLive("a Postgres that was set back gets what it has forgotten from whoever did it", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
-      const proxies = [yield* TcpProxy.make(server), yield* TcpProxy.make(server)] as const
+      const url = yield* server().createDatabase("bank")
+      const proxies = [yield* TcpProxy.make(server()), yield* TcpProxy.make(server())] as const
       const one = yield* open({ url: through(proxies[0], url), directory: yield* folder, instance: "one" })
       const two = yield* open({ url: through(proxies[1], url), directory: yield* folder, instance: "two" })
       yield* untilMode(two, "primary")
@@ -157,8 +153,8 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a file and
 
   it.scopedLive("an unknown commit, refused by its class while Postgres is away, stays unknown until it is back", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
-      const proxy = yield* TcpProxy.make(server)
+      const url = yield* server().createDatabase("bank")
+      const proxy = yield* TcpProxy.make(server())
       const bank = yield* open({ url: through(proxy, url), directory: yield* folder })
       yield* untilMode(bank, "primary")
       yield* fill(bank, "a", 1)
@@ -181,7 +177,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("a file and
 
   it.scopedLive("a shadow is opened as a store of its own: refused with what to do, and what it has stays", () =>
     Effect.gen(function*() {
-      const url = yield* server.createDatabase("bank")
+      const url = yield* server().createDatabase("bank")
       const directory = yield* folder
       const run = <A, E>(work: (bank: Replica) => Effect.Effect<A, E>) =>
         Effect.scoped(Effect.gen(function*() {

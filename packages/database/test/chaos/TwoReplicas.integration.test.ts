@@ -8,22 +8,14 @@ import * as Checker from "@holdfast/testing/Checker"
 import type { Choices } from "@holdfast/testing/Choices"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as StoreSides from "@holdfast/testing/StoreSides"
-import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
 import { Effect, Exit, Logger, LogLevel, Option, Redacted, Scope } from "effect"
-import { ask, folder, open, pause, type Replica, through, until, untilMode } from "../Outage.ts"
+import { ask, cutOff, letBack, pair, pause, until } from "../Outage.ts"
 import * as Shop from "./Shop.ts"
 
 const quiet = Logger.withMinimumLogLevel(LogLevel.None)
 
-interface Shop {
-  readonly store: Replica
-  readonly proxy: TcpProxy.TcpProxy
-}
-
-const cut = ({ proxy, store }: Shop) =>
-  proxy.refuse.pipe(Effect.zipRight(proxy.cut), Effect.zipRight(untilMode(store, "alone")))
-const heal = ({ proxy, store }: Shop) => Effect.zipRight(proxy.pass, untilMode(store, "primary"))
+type Shop = Effect.Effect.Success<ReturnType<typeof pair>>["one"]
 
 describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cut off from Postgres", () => {
   const scope = Effect.runSync(Scope.make())
@@ -33,21 +25,10 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
   beforeAll(() =>
     Effect.gen(function*() {
       const server = yield* PostgresServer.start()
-      url = yield* server.createDatabase("shop")
-      const opened = (instance: string) =>
-        Effect.gen(function*() {
-          const proxy = yield* TcpProxy.make(server)
-          const store = yield* open({
-            holding: Shop.shop,
-            url: through(proxy, url),
-            directory: yield* folder,
-            instance
-          })
-          yield* untilMode(store, "primary")
-          return { store, proxy }
-        })
-      one = yield* opened("one")
-      two = yield* opened("two")
+      const opened = yield* pair(server, Shop.shop)
+      one = opened.one
+      two = opened.two
+      url = opened.url
       // Each has heard of the other.
       yield* Effect.iterate(0, {
         while: () => one.store.primary.replicas() < 2 || two.store.primary.replicas() < 2,
@@ -58,8 +39,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
   const both = () => [one, two] as const
-  const cutBoth = Effect.suspend(() => Effect.forEach(both(), cut, { discard: true }))
-  const healBoth = Effect.suspend(() => Effect.forEach(both(), heal, { discard: true, concurrency: "unbounded" }))
+  const cutBoth = Effect.suspend(() => Effect.forEach(both(), cutOff, { discard: true }))
+  const healBoth = Effect.suspend(() => Effect.forEach(both(), letBack, { discard: true, concurrency: "unbounded" }))
   const rows = (text: string) => ask(url, text, "shop")
 
   /** Both replicas have heard everything, and have what Postgres has. */
@@ -133,7 +114,7 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
               if (isSale) sold.set(sku, (sold.get(sku) ?? 0) + amount)
             }
             const order = choices.shuffle(both())
-            for (const shop of order) yield* heal(shop)
+            for (const shop of order) yield* letBack(shop)
             yield* areEqual
             const withheld = yield* withheldHere(one, attempt)
             // Nothing is dropped: an acknowledged operation is in the primary, or is listed.
@@ -179,13 +160,13 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
       yield* cutBoth
       yield* one.store.execute(Shop.operation("early-1", Shop.sell("early", 30), { writeClass: "bounded" }))
       yield* two.store.execute(Shop.operation("early-2", Shop.sell("early", 10), { writeClass: "bounded" }))
-      yield* heal(one)
+      yield* letBack(one)
       yield* two.store.execute(Shop.operation("early-3", Shop.sell("early", 15), { writeClass: "bounded" }))
       yield* one.store.execute(Shop.operation("early-4", Shop.sell("early", 5), { writeClass: "bounded" }))
       yield* one.store.execute(Shop.operation("early-5", Shop.rename("early", "by one")))
       yield* two.store.execute(Shop.operation("early-6", Shop.rename("early", "by two")))
       assert.strictEqual(yield* stockOf("early"), 65)
-      yield* heal(two)
+      yield* letBack(two)
       assert.strictEqual(yield* stockOf("early"), 40)
       assert.strictEqual(yield* titleOf("early"), "by one")
       yield* areEqual
@@ -198,14 +179,14 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
   it.scopedLive("who has been away for long keeps its share: it may be selling, for all that anybody knows", () =>
     Effect.gen(function*() {
       yield* prepared("share", Shop.stock("share", 100))
-      yield* cut(one)
+      yield* cutOff(one)
       // As if it had been silent for a minute; the other, which has just given a sign of life, looks again with its next.
       yield* pause(1_200)
       yield* rows(
         "update replica set seen_at = now() - interval '1 minute' where seen_at = (select min(seen_at) from replica)"
       )
       yield* until(() => two.store.primary.replicas() === 1)
-      yield* cut(two)
+      yield* cutOff(two)
       for (const [at, { store }] of both().entries()) {
         const sold = (n: number) =>
           store.execute(Shop.operation(`share-${at}-${n}`, Shop.sell("share", n), { writeClass: "bounded" }))
@@ -225,8 +206,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
       yield* one.store.execute(Shop.operation("over-1", Shop.take("over", 7)))
       yield* two.store.execute(Shop.operation("over-2", Shop.take("over", 2)))
       yield* two.store.execute(Shop.operation("over-3", Shop.take("over", 5)))
-      yield* heal(one)
-      yield* heal(two)
+      yield* letBack(one)
+      yield* letBack(two)
       assert.strictEqual(yield* stockOf("over"), 1)
       yield* areEqual
       const held = yield* withheldHere(two, "over")
@@ -270,8 +251,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
       yield* two.store.execute(Shop.operation("gone-2", Shop.rename("gone-a", "changed")))
       yield* one.store.execute(Shop.operation("gone-3", Shop.rename("gone-b", "changed")))
       yield* two.store.execute(Shop.operation("gone-4", remove("gone-b")))
-      yield* heal(one)
-      yield* heal(two)
+      yield* letBack(one)
+      yield* letBack(two)
       yield* areEqual
       const held = yield* withheldHere(one, "gone")
       assert.deepStrictEqual(
@@ -297,8 +278,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
         { writeClass: "bounded" }
       ))
       yield* two.store.execute(Shop.operation("whole-3", Shop.sell("whole", 1), { writeClass: "bounded" }))
-      yield* heal(one)
-      yield* heal(two)
+      yield* letBack(one)
+      yield* letBack(two)
       yield* areEqual
       assert.strictEqual(yield* stockOf("whole"), 50)
       assert.strictEqual(yield* titleOf("whole-new"), undefined)
@@ -322,8 +303,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
       }
       yield* one.store.execute(Shop.operation("same-2", Shop.take("same", 1), { fingerprint: "f1" }))
       yield* two.store.execute(Shop.operation("same-2", Shop.take("same", 10), { fingerprint: "f2" }))
-      yield* heal(one)
-      yield* heal(two)
+      yield* letBack(one)
+      yield* letBack(two)
       yield* areEqual
       assert.strictEqual(yield* stockOf("same"), 44)
       assert.strictEqual((yield* rows("select 1 from movement where sku = 'same'")).length, 2)
@@ -359,8 +340,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
           [k, Effect.zipRight(Shop.take(id, 4), Shop.rename(other, "k"))]
         ]
         for (const [name, handler] of ran) yield* two.store.execute(Shop.operation(name, handler))
-        yield* heal(one)
-        yield* heal(two)
+        yield* letBack(one)
+        yield* letBack(two)
         yield* areEqual
         const held = yield* withheldHere(one, id)
         assert.strictEqual(held.length, 4)
@@ -408,8 +389,8 @@ describe.skipIf(TestServers.isMissing("postgres"))("two replicas of an agent, cu
         Shop.operation("stuck-3", Effect.zipRight(Shop.rename("stuck", "by three"), Shop.take("stuck", 2)))
       )
       yield* two.store.execute(Shop.operation("stuck-4", Shop.take("stuck", 1)))
-      yield* heal(one)
-      yield* heal(two)
+      yield* letBack(one)
+      yield* letBack(two)
       yield* areEqual
       assert.deepStrictEqual(
         (yield* withheldHere(one, "stuck")).map(({ behind }) => behind),
