@@ -348,6 +348,18 @@ const families = (sources: Sources): ReadonlyArray<PrometheusText.Family> => {
       })
     },
     {
+      name: "holdfast_outbox_oldest_age_seconds",
+      help: "Age of the oldest message that the broker is offered and has not acknowledged; 0 where there is none.",
+      type: "gauge",
+      samples: each((agent) => {
+        const publishing = agent.publishing()
+        if (publishing === undefined) return []
+        const now = sources.process.now()
+        const { oldestAt = now } = publishing
+        return [{ labels: { agent: agent.name }, value: Math.max(0, now - oldestAt) / 1000 }]
+      })
+    },
+    {
       name: "holdfast_outbox_failing",
       help: "1 while the broker does not take the agent's messages.",
       type: "gauge",

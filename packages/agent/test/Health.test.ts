@@ -191,7 +191,8 @@ const busWithoutBroker = Layer.scoped(
           paused: true,
           lastError: "no broker"
         }],
-        publishing: () => [{ agent: "giftcard", position: 4, pending: 2, lastError: "no broker" }]
+        publishing:
+          () => [{ agent: "giftcard", position: 4, pending: 2, oldestAt: Date.now() - 60_000, lastError: "no broker" }]
       })
   )
 )
@@ -231,6 +232,7 @@ describe("what is away", () => {
       const { text } = yield* get("/metrics")
       assert.include(text, "holdfast_dependency_up{agent=\"giftcard\",dependency=\"kafka\"} 0")
       assert.include(text, "holdfast_outbox_failing{agent=\"giftcard\"} 1")
+      assert.match(text, /holdfast_outbox_oldest_age_seconds\{agent="giftcard"\} 60/)
       assert.include(text, "holdfast_circuit_breaker_state{agent=\"giftcard\",dependency=\"kafka\",state=\"open\"} 1")
     })))
 

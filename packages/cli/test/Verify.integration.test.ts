@@ -80,7 +80,7 @@ const damages: ReadonlyArray<Damage> = [
     harm: [`update payment.operation set id = id || '-lost' where id = (${message})`],
     undo: ["update payment.operation set id = replace(id, '-lost', '') where id like '%-lost'"],
     finds: [
-      ["outbox", "order", /ecom\.payment\.authorize\.v1 has not been handled by payment/],
+      ["outbox", "order", /ecom\.payment\.authorize\.v1 of \S+ has not been handled by payment/],
       ["shadow", "payment", /is in the file and not in Postgres/],
       ["shadow", "payment", /is in Postgres and not in the file/]
     ]

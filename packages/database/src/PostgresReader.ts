@@ -7,7 +7,8 @@ import * as PostgresSchema from "./PostgresSchema.ts"
 import * as PostgresTable from "./PostgresTable.ts"
 import { render } from "./Query.ts"
 import { StoreUnavailable } from "./StoreError.ts"
-import type { ReaderShape } from "./Transaction.ts"
+import { PAGE, type StoreReader } from "./StoreReader.ts"
+import type { Table } from "./Table.ts"
 
 /** A question must be answered within this time, in milliseconds: sums over a large ledger take theirs. */
 const ANSWER_MILLIS = 60_000
@@ -39,13 +40,16 @@ const portable = (row: Readonly<Record<string, unknown>>): Readonly<Record<strin
     : row
 }
 
-const make = (agent: string, session: PostgresConnection): ReaderShape => {
+const make = (agent: string, session: PostgresConnection): StoreReader => {
   const ask = (statement: Statement) =>
     Effect.catchAll(
       Effect.map(session.run([statement], ANSWER_MILLIS), ([result]) => result?.rows ?? []),
       // As a faulty statement is in a file: a bug.
       (error) => error._tag === "PostgresStatementInvalid" ? Effect.die(error) : Effect.fail(unavailable(agent)(error))
     )
+  const encodeIn = (table: Table) => (field: string, value: unknown) =>
+    table.columns[field]?.storage === "json" ? JSON.stringify(value) : value
+  let walks = 0
   return {
     get: (table, key) => {
       const of = PostgresTable.of(table)
@@ -56,16 +60,32 @@ const make = (agent: string, session: PostgresConnection): ReaderShape => {
     },
     select: (table, query) => {
       const of = PostgresTable.of(table)
-      const encode = (field: string, value: unknown) =>
-        table.columns[field]?.storage === "json" ? JSON.stringify(value) : value
-      const { parameters, sql } = render(table, query, encode, COLLATION)
+      const { parameters, sql } = render(table, query, encodeIn(table), COLLATION)
       return Effect.map(
         ask({ text: `select ${of.columns} from ${quote(table.name)}${numbered(sql)}`, values: parameters }),
         (rows) => rows.map((row) => PostgresTable.typed(table, of.decode(row)))
       )
     },
     query: (sql, parameters = []) =>
-      Effect.map(ask({ text: numbered(sql), values: parameters }), (rows) => rows.map(portable))
+      Effect.map(ask({ text: numbered(sql), values: parameters }), (rows) => rows.map(portable)),
+    // Sorted once: an index of a database with another order of text would lead to no page.
+    walk: (table, { order, where = [] }) => {
+      const of = PostgresTable.of(table)
+      const cursor = quote(`walk ${++walks}`)
+      const orderBy = order.map((field) => [field, "asc"] as const)
+      const { parameters, sql } = render(table, { where, orderBy }, encodeIn(table), COLLATION)
+      const declare = {
+        text: `declare ${cursor} no scroll cursor for select ${of.columns} from ${quote(table.name)}${numbered(sql)}`,
+        values: parameters
+      }
+      let isDeclared = false
+      return Effect.gen(function*() {
+        if (!isDeclared) yield* ask(declare)
+        isDeclared = true
+        const rows = yield* ask({ text: `fetch ${PAGE} from ${cursor}` })
+        return rows.map((row) => PostgresTable.typed(table, of.decode(row)))
+      })
+    }
   }
 }
 
@@ -79,7 +99,7 @@ const make = (agent: string, session: PostgresConnection): ReaderShape => {
 export const reader = (
   config: PostgresConfig,
   agent: string
-): Effect.Effect<ReaderShape, StoreUnavailable, Scope.Scope> =>
+): Effect.Effect<StoreReader, StoreUnavailable, Scope.Scope> =>
   Effect.gen(function*() {
     const session = yield* Effect.acquireRelease(
       Effect.mapError(connect(config, `holdfast ${agent} reader`, PostgresSchema.nameOf(agent)), unavailable(agent)),

@@ -43,32 +43,41 @@ export const render = <C extends Columns, K extends keyof C & string>(
   const ordered = (field: string) =>
     table.columns[field]?.storage === "text" ? `${sqlName(field)}${collation}` : sqlName(field)
   const parameters: Array<unknown> = []
+  const value = (field: string, one: unknown) => {
+    parameters.push(encode(field, one))
+    return "?"
+  }
+  const further = (direction: "asc" | "desc") => direction === "asc" ? ">" : "<"
+  const behind = (order: NonNullable<Query<C>["orderBy"]>, after: ReadonlyArray<string | number>): string => {
+    const [[, direction] = ["", "asc"] as const] = order
+    // As one value of several columns, to which an index leads at once.
+    if (order.every((one) => one[1] === direction)) {
+      const columns = order.map(([field]) => ordered(field))
+      const values = order.map(([field], i) => value(field, after[i]))
+      return `(${columns.join(", ")}) ${further(direction)} (${values.join(", ")})`
+    }
+    // Behind (a, b) means: a further, or a equal and b further.
+    const alternatives = order.map(([field, direction], index) => {
+      const equal = order.slice(0, index).map(([before], i) => `${sqlName(before)} = ${value(before, after[i])}`)
+      return `(${[...equal, `${ordered(field)} ${further(direction)} ${value(field, after[index])}`].join(" and ")})`
+    })
+    return `(${alternatives.join(" or ")})`
+  }
   const conditions = (query.where ?? []).map((comparison) => {
-    const [field, operator, value] = comparison
+    const [field, operator, than] = comparison
     if (operator === "is null" || operator === "is not null") return `${sqlName(field)} ${operator}`
     if (operator === "in") {
-      const values: ReadonlyArray<unknown> = Array.isArray(value) ? value : []
-      for (const one of values) parameters.push(encode(field, one))
-      return values.length === 0 ? "1 = 0" : `${sqlName(field)} in (${values.map(() => "?").join(", ")})`
+      const values: ReadonlyArray<unknown> = Array.isArray(than) ? than : []
+      return values.length === 0
+        ? "1 = 0"
+        : `${sqlName(field)} in (${values.map((one) => value(field, one)).join(", ")})`
     }
-    parameters.push(encode(field, value))
-    return `${operator === "=" || operator === "<>" ? sqlName(field) : ordered(field)} ${operator} ?`
+    return `${operator === "=" || operator === "<>" ? sqlName(field) : ordered(field)} ${operator} ${
+      value(field, than)
+    }`
   })
   const orderBy = query.orderBy ?? []
-  if (query.after !== undefined) {
-    // Behind (a, b) means: a further, or a equal and b further; the directions may differ.
-    const after = query.after
-    const alternatives = orderBy.map((_, index) => {
-      const equalBefore = orderBy.slice(0, index).map(([field], i) => {
-        parameters.push(encode(field, after[i]))
-        return `${sqlName(field)} = ?`
-      })
-      const [field, direction] = orderBy[index] ?? ["", "asc"]
-      parameters.push(encode(field, after[index]))
-      return `(${[...equalBefore, `${ordered(field)} ${direction === "asc" ? ">" : "<"} ?`].join(" and ")})`
-    })
-    conditions.push(`(${alternatives.join(" or ")})`)
-  }
+  if (query.after !== undefined) conditions.push(behind(orderBy, query.after))
   const where = conditions.length === 0 ? "" : ` where ${conditions.join(" and ")}`
   const order = orderBy.length === 0
     ? ""

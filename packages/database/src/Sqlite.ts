@@ -26,8 +26,8 @@ import type { WriterState } from "./SqliteTransaction.ts"
 import { makeWriterState, SqliteTransaction } from "./SqliteTransaction.ts"
 import type { ExecuteError } from "./StoreError.ts"
 import { OperationIdReused, OutcomeUnknown, StoreUnavailable, type WriteRefused } from "./StoreError.ts"
+import * as StoreReader from "./StoreReader.ts"
 import * as SystemTables from "./SystemTables.ts"
-import type { ReaderShape } from "./Transaction.ts"
 import { Reader, Transaction } from "./Transaction.ts"
 
 /**
@@ -520,11 +520,14 @@ export const layerTemporary = (options: Omit<Options, "directory">): Layer.Layer
  */
 export const reader = (
   options: Pick<Options, "agent" | "directory">
-): Effect.Effect<ReaderShape, StoreUnavailable, Scope.Scope> =>
+): Effect.Effect<StoreReader.StoreReader, StoreUnavailable, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       guard(() => openReader(join(options.directory, `${options.agent}.sqlite`))),
       (connection) => Effect.sync(() => connection.close())
     ),
-    (connection) => SqliteReader.make(new SqliteReader.Statements(connection))
+    (connection) => {
+      const made = SqliteReader.make(new SqliteReader.Statements(connection))
+      return { ...made, walk: StoreReader.byKey(made) }
+    }
   )

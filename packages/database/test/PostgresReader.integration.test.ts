@@ -5,6 +5,7 @@ import * as PostgresConnection from "@holdfast/database/PostgresConnection"
 import * as PostgresReader from "@holdfast/database/PostgresReader"
 import type { Query } from "@holdfast/database/Query"
 import * as Sqlite from "@holdfast/database/Sqlite"
+import { PAGE, type Walk } from "@holdfast/database/StoreReader"
 import * as SystemTables from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
@@ -113,6 +114,33 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("reading a 
         walked[0],
         [...ids].sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)))
       )
+    }))
+
+  it.scopedLive("walks through a table as through a file, each row once, whatever the order of the database", () =>
+    Effect.gen(function*() {
+      const { bank, directory, url } = yield* filled
+      const many = Array.from({ length: 2 * PAGE + 1 }, (_, n) => openAccount(`${n % 2 === 0 ? "M" : "m"}${n}`, n % 7))
+      yield* bank.execute(operation(Effect.all(many, { discard: true })))
+      const both = yield* readers({ url, directory })
+      const walked = (walk: Walk<typeof Accounts.columns>) =>
+        Effect.forEach(both, (reader) =>
+          Effect.gen(function*() {
+            const next = reader.walk(Accounts, walk)
+            const seen: Array<string> = []
+            for (;;) {
+              const page = yield* next
+              if (page.length === 0) return seen
+              seen.push(...page.map(({ id }) => id))
+            }
+          }))
+      const bytes = (one: string, other: string) => Buffer.compare(Buffer.from(one), Buffer.from(other))
+      const all = yield* walked({ order: ["id"] })
+      assert.lengthOf(all[0] ?? [], many.length + ids.length)
+      assert.deepStrictEqual(all, [(all[0] ?? []).toSorted(bytes), (all[0] ?? []).toSorted(bytes)])
+      const [there, here] = yield* walked({ where: [["balance", "<", 5], ["id", ">", "M"]], order: ["balance", "id"] })
+      assert.isAbove(there?.length ?? 0, PAGE)
+      assert.deepStrictEqual(there, here)
+      assert.lengthOf(new Set(there), there?.length ?? 0)
     }))
 
   it.scopedLive("reads as of one moment, whatever is written meanwhile", () =>

@@ -235,6 +235,11 @@ export const suite = (name: string, store: Layer.Layer<Database, StoreUnavailabl
           }))
         assert.deepStrictEqual((yield* page()).map(({ id }) => id), ["e", "d"])
         assert.deepStrictEqual((yield* page([3, "d"])).map(({ id }) => id), ["c", "b"])
+        const oneWay = Transaction.select(Accounts, {
+          orderBy: [["balance", "desc"], ["id", "desc"]],
+          after: [3, "d"]
+        })
+        assert.deepStrictEqual((yield* database.read(oneWay)).map(({ id }) => id), ["c", "b", "a"])
         const named = yield* database.read(
           Transaction.select(Accounts, { where: [["id", "in", ["a", "e"]], ["note", "is null"]] })
         )

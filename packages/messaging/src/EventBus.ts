@@ -54,6 +54,8 @@ export interface Publishing {
   readonly position: number | undefined
   /** Committed messages that are not acknowledged, as far as this process knows. */
   readonly pending: number
+  /** When the oldest message was said that the broker is offered and has not acknowledged, in milliseconds. */
+  readonly oldestAt: number | undefined
   /** Why the broker has not taken the last batch, until it takes one. */
   readonly lastError: string | undefined
 }

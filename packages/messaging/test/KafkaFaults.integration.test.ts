@@ -37,7 +37,9 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("a broker that
       yield* brokerIs("away")
       const failed = Effect.sync(() => bus.broker?.current().lastError)
       assert.match(String(yield* Effect.repeat(failed, { until: (error) => error !== undefined })), /ECONNREFUSED/)
-      assert.strictEqual(bus.publishing().find(({ agent }) => agent === "shop")?.pending, 100)
+      const waiting = bus.publishing().find(({ agent }) => agent === "shop")
+      assert.strictEqual(waiting?.pending, 100)
+      assert.isAtMost(waiting?.oldestAt ?? Infinity, Date.now())
       yield* server().start
       assert.lengthOf(yield* untilHeard(ledger.database, 100), 100)
       yield* brokerIs("up")
@@ -45,6 +47,7 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("a broker that
         agent: "shop",
         position: 100,
         pending: 0,
+        oldestAt: undefined,
         lastError: undefined
       })
     })

@@ -2,9 +2,9 @@ import type { Agent } from "@holdfast/agent/Agent"
 import * as Merge from "@holdfast/database/Merge"
 import type { Query } from "@holdfast/database/Query"
 import type { ReadError } from "@holdfast/database/StoreError"
+import type { StoreReader } from "@holdfast/database/StoreReader"
 import * as SystemTables from "@holdfast/database/SystemTables"
 import type { Columns, Table } from "@holdfast/database/Table"
-import type { ReaderShape } from "@holdfast/database/Transaction"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { createHash, type Hash } from "node:crypto"
@@ -12,9 +12,6 @@ import * as Facts from "./Facts.ts"
 import type { Finding } from "./Finding.ts"
 import * as Invariants from "./Invariants.ts"
 import type { StoreFile, Stores } from "./Stores.ts"
-
-/** Rows that are read at once. */
-const PAGE = 1_000
 
 /** Rows of one table that are reported by name. */
 const NAMED = 20
@@ -75,30 +72,24 @@ const extractsOf = (agent: Agent, now: number): ReadonlyArray<Extract> => [
 ]
 
 /** The rows one after another. */
-const rowsOf = (reader: ReaderShape, { order, table, where }: Extract) => {
+const rowsOf = (reader: StoreReader, { order, table, where }: Extract) => {
+  const next = reader.walk(table, { where, order })
   let page: ReadonlyArray<Image> = []
   let at = 0
-  let isLast = false
+  let isOver = false
   return (): Effect.Effect<Image | undefined, ReadError> =>
-    Effect.gen(function*() {
-      if (at >= page.length && !isLast) {
-        const before = page.at(-1)
-        page = yield* reader.select(table, {
-          where,
-          orderBy: order.map((field) => [field, "asc"] as const),
-          limit: PAGE,
-          // Keys are text or numbers.
-          ...(before === undefined ? {} : { after: order.map((field) => before[field] as string | number) })
-        })
-        at = 0
-        isLast = page.length < PAGE
-      }
-      return page[at++]
+    at < page.length || isOver ? Effect.succeed(page[at++]) : Effect.map(next, (rows) => {
+      page = rows
+      isOver = rows.length === 0
+      at = 1
+      return page[0]
     })
 }
 
 const compareValues = (one: unknown, other: unknown): number =>
-  typeof one === "number" && typeof other === "number"
+  one === other
+    ? 0
+    : typeof one === "number" && typeof other === "number"
     ? one - other
     : Buffer.compare(Buffer.from(String(one)), Buffer.from(String(other)))
 
@@ -125,7 +116,7 @@ const digest = (hash: Hash, row: Image, { except, table }: Extract) =>
   hash.update(JSON.stringify(table.fields.filter((field) => !except.includes(field)).map((f) => canonical(row[f]))))
 
 /** Walks both sides at once. */
-const compare = (shadow: StoreFile, primary: ReaderShape, extract: Extract) =>
+const compare = (shadow: StoreFile, primary: StoreReader, extract: Extract) =>
   Effect.gen(function*() {
     const { except, order, table } = extract
     const nextHere = rowsOf(shadow.reader, extract)

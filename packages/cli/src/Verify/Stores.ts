@@ -3,7 +3,7 @@ import type { PostgresConfig } from "@holdfast/agent/PostgresConfig"
 import * as PostgresReader from "@holdfast/database/PostgresReader"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import { StoreUnavailable } from "@holdfast/database/StoreError"
-import type { ReaderShape } from "@holdfast/database/Transaction"
+import type { StoreReader } from "@holdfast/database/StoreReader"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -32,7 +32,7 @@ export class StoreMisplaced extends Data.TaggedError("StoreMisplaced")<{
 export interface StoreFile {
   readonly agent: string
   readonly directory: string
-  readonly reader: ReaderShape
+  readonly reader: StoreReader
 }
 
 /**
@@ -42,7 +42,7 @@ export interface StoreFile {
  */
 export interface Stores {
   /** The store of record of each agent, by name. */
-  readonly records: ReadonlyMap<string, ReaderShape>
+  readonly records: ReadonlyMap<string, StoreReader>
   /** Every file of the agents: shadows where Postgres holds the stores of record, else these themselves. */
   readonly files: ReadonlyArray<StoreFile>
 }

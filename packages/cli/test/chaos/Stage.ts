@@ -164,7 +164,7 @@ export const verify = (stage: Stage) =>
   })
 
 /**
- * Verifies until all that was said has been heard, at most as long as given; what is left then is found. Each look that
+ * Verifies until all that was said has been heard. What a look finds that began later than given is left. Each look that
  * finds something is told of: what never comes to rest looks different each time, or the same.
  */
 export const settled = (stage: Stage, within = 60_000) =>
@@ -174,7 +174,7 @@ export const settled = (stage: Stage, within = 60_000) =>
       const begun = performance.now()
       const found = yield* verify(stage)
       const lines = Finding.format(found.findings, 5)
-      if (lines.length === 0 || performance.now() > deadline) return { ...found, lines }
+      if (lines.length === 0 || begun > deadline) return { ...found, lines }
       const seconds = ((performance.now() - begun) / 1_000).toFixed(1)
       process.stdout.write(`not at rest after a look of ${seconds} s:\n${lines.map((line) => `  ${line}\n`).join("")}`)
       yield* pause(500)

@@ -76,6 +76,7 @@ export const make = (
     let finishing = false
     let prepared = false
     let position: number | undefined
+    let oldestAt: number | undefined
     let lastError: string | undefined
     let failures = 0
 
@@ -115,6 +116,7 @@ export const make = (
     /** Publishes the oldest messages. Answers whether there may be more. */
     const publish = Effect.gen(function*() {
       const pending = yield* relay.pending(BATCH)
+      oldestAt = pending[0] === undefined ? undefined : Date.parse(pending[0].envelope.time)
       if (!prepared) prepared = yield* insistently(topics.ensure(Topics.declared([agent]).map(({ name }) => name)))
       if (!prepared) return false
       const batch = KafkaRecord.batchOf(pending.map(({ envelope }) => envelope), config.prefix, BATCH_BYTES)
@@ -129,6 +131,7 @@ export const make = (
       const acknowledged = yield* insistently(Effect.zipRight(topics.ensure(batch.topics), send))
       if (!acknowledged) return false
       position = last.seq
+      oldestAt = undefined
       yield* relay.published(last.seq)
       return batch.taken < pending.length || pending.length === BATCH
     })
@@ -166,6 +169,7 @@ export const make = (
         agent,
         position,
         pending: relay.depth(),
+        oldestAt,
         lastError: lastError ?? (prepared ? undefined : "its topics have not been looked at yet")
       })
     }
