@@ -176,6 +176,6 @@ describe.skipIf(isMissing)("health through faults", () => {
           )
         }
       }),
-    { timeout: 900_000 }
+    { timeout: 3_600_000 }
   )
 })
