@@ -9,6 +9,7 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Handler from "./Handler.ts"
 import type * as Job from "./Job.ts"
+import type { Outside } from "./Outside.ts"
 
 /**
  * A group of endpoints with its handlers.
@@ -38,7 +39,7 @@ export interface Part<out R> {
  *
  * @category models
  */
-export type Kernel = Database | Degradation
+export type Kernel = Database | Degradation | Outside
 
 /**
  * What the runtime gives to every handler, subscription and job of an agent.

@@ -5,6 +5,7 @@ import type { Dependency, State } from "@holdfast/resilience/Dependency"
 import * as AgentConfig from "./AgentConfig.ts"
 import type { AgentStatus, Command } from "./AgentStatus.ts"
 import * as CommandFate from "./CommandFate.ts"
+import * as Outside from "./Outside.ts"
 
 /**
  * How an agent, or a part of it, does.
@@ -89,6 +90,7 @@ export const verdictOf = (agent: AgentStatus): Verdict => {
   if (agent.dead || level === 4 || agent.phase === "stopped") return "fail"
   const waits = agent.deadLetters.open + agent.sagasWaiting + (agent.database?.primary?.backlog().withheld ?? 0)
   return level > 0 || memoryCache || agent.phase !== "ready" || waits > 0 ||
+      agent.outside.some(Outside.isHeldUp) ||
       agent.database?.primary?.persistence === "memory"
     ? "warn"
     : "pass"
@@ -100,7 +102,7 @@ const breakerOf = ({ status }: State): "closed" | "open" | "half_open" =>
 
 const since = (millis: number | undefined, name: string) => millis === undefined ? {} : { [name]: iso(millis) }
 
-const dependencyOf = (dependency: Dependency) => {
+const dependencyOf = (dependency: Pick<Dependency, "current">) => {
   const state = dependency.current()
   return {
     status: state.status,
@@ -178,7 +180,15 @@ const dependenciesOf = (agent: AgentStatus, moment: Moment) => {
         ...(agent.publishing()?.lastError === undefined ? {} : { publishError: agent.publishing()?.lastError })
       }
     }),
-    ...(cache === undefined ? {} : { redis: dependencyOf(cache) })
+    ...(cache === undefined ? {} : { redis: dependencyOf(cache) }),
+    ...Object.fromEntries(agent.outside.map((party) => {
+      const { calls, oldestMillis } = party.waiting()
+      return [party.name, {
+        ...dependencyOf(party),
+        waitingCalls: calls,
+        oldestWaitingSeconds: rounded(oldestMillis / 1_000, 1)
+      }]
+    }))
   }
 }
 
@@ -222,7 +232,7 @@ const toMerge = (agent: AgentStatus, { now }: Moment): string => {
 }
 
 /** Why a dependency is away, behind its name. */
-const because = (dependency: Dependency | undefined): string => {
+const because = (dependency: Pick<Dependency, "current"> | undefined): string => {
   const error = dependency?.current().lastError
   return error === undefined ? "" : ` (${error})`
 }
@@ -330,6 +340,17 @@ export const unheardIn = (who: string, unheard: ReadonlyArray<string>): string =
   } not run in this process and KAFKA_BROKERS is not set: ` +
   `what they and ${who} tell each other is not heard; run all of them in one process, or set KAFKA_BROKERS for each`
 
+/** What a party outside leaves to wait. */
+const heldUp = (party: Outside.Party): string => {
+  const { calls, oldestMillis } = party.waiting()
+  const waits = calls === 0
+    ? "no call waits for its answer"
+    : `${counted(calls, "call waits", "calls wait")} for its answer, the oldest for ${span(oldestMillis)}`
+  return party.current().status === "up"
+    ? `the ${party.name} answers, but not every call: ${waits}`
+    : `the ${party.name} does not answer${because(party)}; ${waits}`
+}
+
 /**
  * What an operator should know, in sentences.
  *
@@ -353,6 +374,7 @@ export const notesOf = (agent: AgentStatus, moment: Moment): ReadonlyArray<strin
       ? ["the data folder cannot be used: while Postgres is away nothing can be written; see the log"]
       : []),
     ...(memoryCache ? [`memory stands in for Redis${because(agent.cache)}`] : []),
+    ...agent.outside.filter(Outside.isHeldUp).map(heldUp),
     ...waits("conflicts"),
     ...(agent.intentsWaiting > 0
       ? [`${counted(agent.intentsWaiting, "accepted request runs", "accepted requests run")} when Postgres is back`]
@@ -394,7 +416,7 @@ const observed = (value: number | undefined, unit: string, digits = 0) =>
 /** A dependency as a check; `observed` is what it measures. */
 const dependencyCheck = (
   componentType: Check["componentType"],
-  dependency: Dependency,
+  dependency: Pick<Dependency, "current">,
   measured: object,
   affectedEndpoints: ReadonlyArray<string> = []
 ): Check => {
@@ -514,6 +536,11 @@ export const checksOf = (agent: AgentStatus, moment: Moment): Readonly<Record<st
         )
       )
     }),
+    ...Object.fromEntries(agent.outside.map((party): readonly [string, Check] => {
+      const check = dependencyCheck("component", party, observed(party.waiting().calls, "calls"))
+      const isLate = check.status === "pass" && Outside.isHeldUp(party)
+      return [`${party.name}:waitingCalls`, isLate ? { ...check, status: "warn", output: heldUp(party) } : check]
+    })),
     "deadLetters:open": {
       componentType: "component",
       status: agent.deadLetters.open > 0 ? "warn" : "pass",

@@ -39,6 +39,7 @@ import * as LevelEvents from "./LevelEvents.ts"
 import * as LevelFacts from "./LevelFacts.ts"
 import * as LevelTimes from "./LevelTimes.ts"
 import * as OutageLog from "./OutageLog.ts"
+import * as Outside from "./Outside.ts"
 import * as StoreWatch from "./StoreWatch.ts"
 import * as Surfaces from "./Surfaces.ts"
 
@@ -157,6 +158,7 @@ export const make = (
     const degradation = yield* Degradation.make({ fallback }, LevelFacts.initial({ ...shared, primary: hasPrimary }))
     yield* LevelFacts.followShared(degradation, shared)
     const endpoints = Surfaces.of(agent).flatMap((surface) => compile(agent, surface))
+    const outside: Array<Outside.Party> = []
     const status: AgentStatus.AgentStatus = {
       name: agent.name,
       title: agent.title,
@@ -183,6 +185,7 @@ export const make = (
       intentsWaiting: 0,
       lanes: () => bus.lanes().filter((lane) => lane.consumer === agent.name),
       publishing: () => bus.publishing().find((publishing) => publishing.agent === agent.name),
+      outside,
       ...shared
     }
     const storeScope = yield* Scope.make()
@@ -203,7 +206,10 @@ export const make = (
         }
         const { database, dependency } = yield* Scope.extend(StoreWatch.make(opened, degradation), scope)
         status.file = dependency
-        const kernel = Context.make(Database, database).pipe(Context.add(Degradation, degradation))
+        const kernel = Context.make(Database, database).pipe(
+          Context.add(Degradation, degradation),
+          Context.add(Outside.Outside, Outside.Outside.listing(outside))
+        )
         const ports = yield* Effect.provide(Layer.buildWithScope(agent.ports, scope), kernel)
         return { database, context: Context.merge(kernel, ports) }
       })

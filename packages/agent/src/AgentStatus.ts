@@ -7,6 +7,7 @@ import type { Dependency } from "@holdfast/resilience/Dependency"
 import type { FailbackTimes } from "./FailbackTimes.ts"
 import type { JobStats } from "./JobRunner.ts"
 import type { LevelTimes } from "./LevelTimes.ts"
+import type { Party } from "./Outside.ts"
 
 /**
  * Where an agent is in its life.
@@ -71,6 +72,8 @@ export interface AgentStatus {
   readonly broker: Dependency | undefined
   /** The cache that the process shares; undefined where memory is the cache by choice. */
   readonly cache: Dependency | undefined
+  /** Whom only this agent calls. */
+  readonly outside: ReadonlyArray<Party>
 }
 
 /**

@@ -30,7 +30,9 @@ const httpSamples = (routes: ReadonlyArray<RouteMetric>): ReadonlyArray<Promethe
   )
 
 /** What is watched of an agent's dependencies, with the cause of the file's own trouble among it. */
-const dependenciesOf = (agent: AgentStatus): ReadonlyArray<readonly [string, Dependency | undefined, boolean]> => {
+const dependenciesOf = (
+  agent: AgentStatus
+): ReadonlyArray<readonly [string, Pick<Dependency, "current"> | undefined, boolean]> => {
   const { standby } = agent.facts()
   const primary = agent.database?.primary
   return [
@@ -41,7 +43,8 @@ const dependenciesOf = (agent: AgentStatus): ReadonlyArray<readonly [string, Dep
     ...(agent.broker === undefined
       ? []
       : [["kafka", agent.broker, agent.broker.current().status === "up"] as const]),
-    ...(agent.cache === undefined ? [] : [["redis", agent.cache, agent.cache.current().status === "up"] as const])
+    ...(agent.cache === undefined ? [] : [["redis", agent.cache, agent.cache.current().status === "up"] as const]),
+    ...agent.outside.map((party) => [party.name, party, party.current().status === "up"] as const)
   ]
 }
 
@@ -270,6 +273,28 @@ const families = (sources: Sources): ReadonlyArray<PrometheusText.Family> => {
             ? []
             : [{ labels: { agent: agent.name, dependency }, value: millis / 1000 }]
         })
+      )
+    },
+    {
+      name: "holdfast_dependency_waiting_calls",
+      help: "Calls of a party outside that are due, or made and without an answer.",
+      type: "gauge",
+      samples: each((agent) =>
+        agent.outside.map((party) => ({
+          labels: { agent: agent.name, dependency: party.name },
+          value: party.waiting().calls
+        }))
+      )
+    },
+    {
+      name: "holdfast_dependency_waiting_oldest_age_seconds",
+      help: "Age of the oldest of them; 0 without any.",
+      type: "gauge",
+      samples: each((agent) =>
+        agent.outside.map((party) => ({
+          labels: { agent: agent.name, dependency: party.name },
+          value: party.waiting().oldestMillis / 1000
+        }))
       )
     },
     {

@@ -60,7 +60,7 @@ export interface AgentView {
   readonly deadLetters: number | undefined
 }
 
-/** Checks of these are about something outside of the agent's own code, by the word before the colon. */
+/** Checks of these, and all with a breaker, are about something outside of the agent's own code; the word before the colon. */
 const dependencies: ReadonlySet<string> = new Set(["postgres", "sqlite", "kafka", "bus", "redis", "cache"])
 
 const names: Readonly<Record<number, string>> = Degradation.names
@@ -122,7 +122,10 @@ const oldestOf = (checks: ReadonlyArray<Check>, now: number): number | undefined
 export const make = (agent: string, health: Fields, now: number): AgentView => {
   const checks = checksOf(health)
   const level = numberOf(health["degradationLevel"]) ?? 0
-  const groups = new Set(checks.map(({ group }) => group).filter((group) => dependencies.has(group)))
+  const groups = new Set(
+    checks.filter(({ fields, group }) => dependencies.has(group) || fields["breaker"] !== undefined)
+      .map(({ group }) => group)
+  )
   return {
     agent,
     phase: textOf(health["phase"]) ?? textOf(health["status"]) ?? "unknown",
