@@ -156,7 +156,10 @@ export const make = (
     const bus = yield* EventBus
     const shared = { broker: bus.broker, cache }
     const degradation = yield* Degradation.make({ fallback }, LevelFacts.initial({ ...shared, primary: hasPrimary }))
-    yield* LevelFacts.followShared(degradation, shared)
+    yield* LevelFacts.followShared(degradation, shared, () => {
+      const standing = bus.standing(agent.name)
+      return standing !== undefined && standing.isHearing && standing.isSending
+    })
     const endpoints = Surfaces.of(agent).flatMap((surface) => compile(agent, surface))
     const outside: Array<Outside.Party> = []
     const status: AgentStatus.AgentStatus = {
@@ -185,6 +188,7 @@ export const make = (
       intentsWaiting: 0,
       lanes: () => bus.lanes().filter((lane) => lane.consumer === agent.name),
       publishing: () => bus.publishing().find((publishing) => publishing.agent === agent.name),
+      standing: () => bus.standing(agent.name),
       outside,
       ...shared
     }
@@ -200,7 +204,7 @@ export const make = (
         // From now on health says where the primary stands.
         status.database = opened
         if (opened.primary !== undefined) {
-          yield* Scope.extend(LevelFacts.followPrimary(degradation, opened.primary), scope)
+          yield* Scope.extend(LevelFacts.followPrimary(degradation, opened.primary, () => status.isDrilling()), scope)
           yield* Scope.extend(FailbackTimes.follow(status.failbackTimes, opened.primary), scope)
           yield* Replicated.settled(opened.primary)
         }
@@ -240,7 +244,7 @@ export const make = (
         const subscriptions = [...agent.subscriptions, ...agent.parts.flatMap((part) => part.subscriptions)]
         const consumer = yield* Consumer.make(subscriptions)
         const plain = yield* Effect.runtime<never>()
-        const drills = yield* Drill.Drills.make(database, { fallback })
+        const drills = yield* Drill.Drills.make(database, { fallback }, () => degradation.current().level)
         status.isDrilling = () => drills.current().state === "running"
         runtime = Runtime.make({
           ...plain,

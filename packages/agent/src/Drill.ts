@@ -49,6 +49,24 @@ export class DrillForbidden extends Schema.TaggedError<DrillForbidden>()(
   })
 ) {}
 
+/**
+ * Something is away: what still works would be lost with Postgres for the drill.
+ *
+ * @category errors
+ */
+export class DrillUntimely extends Schema.TaggedError<DrillUntimely>()(
+  "DrillUntimely",
+  {},
+  problem({
+    code: "drill_untimely",
+    status: 409,
+    title: "This is no time for a drill",
+    detail: "The agent is not at level 0, and without Postgres would do less. Begin the drill when all is well.",
+    severity: "low",
+    recovery: "fail"
+  })
+) {}
+
 /** What a drill may take: the shortest one is noticed by everybody, the longest one is still no outage. */
 export const Seconds = Schema.Number.pipe(
   Schema.between(0.5, 60, { message: () => "must be a number of seconds from 0.5 to 60" })
@@ -100,7 +118,7 @@ export class Drills extends Context.Tag("@holdfast/agent/Drill/Drills")<Drills, 
     seconds: number
   ) => Effect.Effect<
     DrillView,
-    DrillRunning | DrillForbidden | PrimaryErrors.PrimaryNotConfigured | PrimaryErrors.PrimaryAway
+    DrillRunning | DrillForbidden | DrillUntimely | PrimaryErrors.PrimaryNotConfigured | PrimaryErrors.PrimaryAway
   >
   /** The one under way, else the last one. */
   readonly current: () => DrillView
@@ -108,7 +126,8 @@ export class Drills extends Context.Tag("@holdfast/agent/Drill/Drills")<Drills, 
   /** Drills that end with the scope. */
   static readonly make = (
     database: DatabaseShape,
-    { fallback }: LevelPolicy
+    { fallback }: LevelPolicy,
+    level: () => number
   ): Effect.Effect<Context.Tag.Service<Drills>, never, Scope.Scope> =>
     Effect.map(Effect.scope, (scope) => {
       let view: DrillView = { state: "never" }
@@ -123,6 +142,7 @@ export class Drills extends Context.Tag("@holdfast/agent/Drill/Drills")<Drills, 
             if (fallback === "forbidden") return yield* new DrillForbidden()
             if (view.state === "running") return yield* new DrillRunning()
             if (primary.mode() === "alone") return yield* new PrimaryErrors.PrimaryAway()
+            if (level() > 0) return yield* new DrillUntimely()
             view = { state: "running", seconds, startedAt }
             const running = view
             yield* Effect.forkIn(

@@ -5,7 +5,7 @@ import * as Errors from "@holdfast/contracts/Errors"
 import * as Problem from "@holdfast/contracts/Problem"
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import { type Operation, retention } from "@holdfast/database/Operation"
-import { WriteRefused } from "@holdfast/database/StoreError"
+import { MessageTooLarge, WriteRefused } from "@holdfast/database/StoreError"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -182,15 +182,18 @@ const bodyHeaders = (
   return headers
 }
 
-/** Reads of an agent that cannot write say as of when they are (spec §1.2). */
-const stale = (answer: HttpAnswer.HttpAnswer, since: number): HttpAnswer.HttpAnswer => ({
+/** Reads of an agent that cannot write say as of when they are (spec §1.2), where that is known. */
+const stale = (answer: HttpAnswer.HttpAnswer, asOf: number): HttpAnswer.HttpAnswer => ({
   ...answer,
   headers: {
     ...answer.headers,
-    "x-data-as-of": DateTime.formatIso(DateTime.unsafeMake(since)),
+    ...(asOf === 0 ? {} : { "x-data-as-of": DateTime.formatIso(DateTime.unsafeMake(asOf)) }),
     warning: "110 - \"Response is Stale\""
   }
 })
+
+/** From then on what others commit is missing: without Postgres nobody else does. */
+const asOf = (levelSince: number, { primary }: DatabaseShape): number => primary?.asOf() ?? levelSince
 
 /** At level 3 nothing here moves; while the file stands in for the primary, other processes' rows do not. */
 const isStale = (level: number, database: DatabaseShape): boolean =>
@@ -267,7 +270,8 @@ export const make = (
     Effect.flatMap(Database, (database) =>
       Effect.map(
         Effect.zipRight(database.fresh, database.read(Effect.suspend(() => run(input)))),
-        (value) => isStale(request.level, database) ? stale(success(value), request.levelSince) : success(value)
+        (value) =>
+          isStale(request.level, database) ? stale(success(value), asOf(request.levelSince, database)) : success(value)
       ))
 
   const answerCommand = (
@@ -296,7 +300,8 @@ export const make = (
       handler: Effect.suspend(() => run(input)),
       answer: (value) => HttpAnswer.toRecord(done = success(value)),
       refusal: (error) => {
-        const definition = Problem.of(error)
+        // Of what the kernel refuses, this alone follows from the request: its client must not find it done later.
+        const definition = Problem.of(error instanceof MessageTooLarge ? ProblemJson.publicError(error) : error)
         // What may succeed when it is tried again is not remembered.
         if (definition === undefined || definition.status >= 500 || definition.recovery === "retry") return undefined
         refused = { error, answer: ProblemJson.render(error, request) }

@@ -24,7 +24,7 @@ const LOOK = "100 millis"
 type Outcome = { readonly agent: string } & (DrillView | { readonly state: "passed over"; readonly error: string })
 
 /** Agents that have nothing to drill, or must not be. */
-const cannot: ReadonlySet<string> = new Set(["primary_not_configured", "drill_forbidden"])
+const cannot: ReadonlySet<string> = new Set(["primary_not_configured", "drill_forbidden", "drill_untimely"])
 
 const drill = (agent: string, seconds: number): Effect.Effect<Outcome, ApiError | DrillFailed, ApiClient> =>
   Effect.gen(function*() {

@@ -4,7 +4,6 @@ import * as Failback from "./Failback.ts"
 import type { CommitUnknown } from "./GroupCommit.ts"
 import { PostgresUnavailable } from "./PostgresError.ts"
 import type { PostgresError } from "./PostgresError.ts"
-import * as PostgresSchema from "./PostgresSchema.ts"
 import type { Head, LoggedChange } from "./Primary.ts"
 import type { ReplicaState } from "./ReplicaState.ts"
 import type { Replication } from "./Replication.ts"
@@ -32,19 +31,26 @@ export interface Limits {
 /** Of what was there at the start of an outage so much stays untouched (spec §8): what other processes did just before. */
 const GUARD = 0.2
 
-/** How often a transaction is tried again on the primary: after a session that broke, and behind somebody else's lock. */
+/**
+ * How often a transaction is tried on the primary: after a session that broke or behind a lock that is held, each for as long
+ * as a lock is waited for; and with others that are in each other's way.
+ */
 const ATTEMPTS = 2
-const ATTEMPTS_BEHIND_LOCK = 4
+const ATTEMPTS_AMONG_OTHERS = 4
+
+/** Others that go on, after which there is room; a lock that somebody holds may be held for long. */
+const isAmongOthers = (met: PostgresError | CommitUnknown): boolean =>
+  met._tag === "PostgresContended" && (met.reason === "serialization" || met.reason === "deadlock")
 
 const asStoreError = (error: PostgresError): StoreUnavailable =>
   new StoreUnavailable({
     reason: error._tag === "PostgresContended" ? "locked" : "lost",
-    detail: PostgresSchema.describe(error),
+    detail: error.message,
     cause: error
   })
 
 const describe = (error: PostgresError | CommitUnknown): string =>
-  error._tag === "CommitUnknown" ? "the answer to a commit was lost" : PostgresSchema.describe(error)
+  error._tag === "CommitUnknown" ? "the answer to a commit was lost" : error.message
 
 /** What the server, as it is, may do at another attempt. */
 const mayPass = ({ _tag }: PostgresError | CommitUnknown): boolean =>
@@ -168,7 +174,10 @@ export const make = (options: {
     )
     return Effect.flatMap(committed, (head) =>
       Effect.mapError(
-        file(() => shadow.follow(head, state.sharers())),
+        file(() => {
+          shadow.follow(head, state.sharers())
+          state.asOf = now()
+        }),
         // The primary has committed, whatever becomes of the file.
         (cause): CommitUnknown => ({ _tag: "CommitUnknown", cause })
       ))
@@ -242,16 +251,13 @@ export const make = (options: {
       failure = undefined
       added = undefined
       if (was !== "primary") return false
-      if (met === undefined) {
-        // The file cannot be written: without it nothing can be done here, whatever Postgres says.
-        lose("the shadow cannot be written")
-        return false
-      }
+      // The file cannot be written: without it nothing can be done here, whatever Postgres says.
+      if (met === undefined) return false
       attempts++
-      const isWithin = attempts < (met._tag === "PostgresContended" ? ATTEMPTS_BEHIND_LOCK : ATTEMPTS)
+      const isWithin = attempts < (isAmongOthers(met) ? ATTEMPTS_AMONG_OTHERS : ATTEMPTS)
       if (state.mode === "primary" && mayPass(met) && isWithin && isServerUp()) return true
       attempts = 0
-      if (met._tag === "PostgresContended") return false
+      if (isAmongOthers(met)) return false
       // What the file has taken and the primary refuses may show that they differ; a value that is none there does not.
       if (met._tag === "PostgresConstraint") {
         state.isCopyNeeded = true

@@ -129,6 +129,8 @@ export interface PrimaryStatus {
   readonly persistence: "file" | "memory"
   /** `primary`: transactions count there. `alone`: they count in the file, and are merged later. */
   readonly mode: () => "primary" | "alone"
+  /** The file has everything that was committed in the primary before this moment, in milliseconds; 0: nobody knows. */
+  readonly asOf: () => number
   readonly backlog: () => {
     readonly pending: number
     readonly oldestAt: number | undefined

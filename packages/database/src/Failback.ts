@@ -471,7 +471,10 @@ export const copy = (sides: Sides, told: (rows: number) => void = () => {}): Eff
         if (page.length > 0) core.state.written.add(SystemTables.Outbox.name)
         count(page.length)
       })
-      yield* file(() => shadow.forgetMessages(heard))
+      yield* file(() => {
+        shadow.filled()
+        shadow.forgetMessages(heard)
+      })
       yield* file(() => shadow.join(head, sides.sharers()))
       yield* primary.rollback
       return rows
@@ -506,12 +509,16 @@ export const hasForgotten = (sides: Sides): Effect.Effect<boolean, StepError> =>
 
 /**
  * The primary has forgotten commits (it was restored, or a copy of it took over): the newest operations of the file that it
- * does not know are unmerged again. Answers their places in the backlog. Where `isSame` is not sure, a primary that knows
+ * does not know are unmerged again. Answers their places in the backlog, and how many are not because the file does not know
+ * what they changed: another process did them, or one whose file is gone. Where `isSame` is not sure, a primary that knows
  * none of them is somebody else's, and nothing of the file is brought there.
  *
  * @category steps
  */
-export const rescue = (sides: Sides, isSame: boolean): Effect.Effect<ReadonlySet<number>, StepError> =>
+export const rescue = (
+  sides: Sides,
+  isSame: boolean
+): Effect.Effect<{ readonly reopened: ReadonlySet<number>; readonly beyond: number }, StepError> =>
   Effect.gen(function*() {
     const { core, primary, shadow } = sides
     const lost: Array<string> = []
@@ -529,7 +536,8 @@ export const rescue = (sides: Sides, isSame: boolean): Effect.Effect<ReadonlySet
     yield* primary.rollback
     return yield* file(() => {
       const { connection } = core.state
-      return connection.transaction(() => new Set(lost.reverse().flatMap((id) => shadow.reopen(id) ?? [])))()
+      const reopened = connection.transaction(() => new Set(lost.reverse().flatMap((id) => shadow.reopen(id) ?? [])))()
+      return { reopened, beyond: isKin ? lost.length - reopened.size : 0 }
     })
   })
 

@@ -1,4 +1,5 @@
 import * as Deadline from "@holdfast/resilience/Deadline"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -90,23 +91,28 @@ export const make = (options: {
       : Effect.void
   )
 
-  const catchUp = Effect.gen(function*() {
-    const head = yield* SqliteReader.attemptRead("shadow", () => shadow.standing()?.head ?? 0)
-    if (state.knownHead <= head) return
-    yield* core.exclusive(Effect.gen(function*() {
-      if (state.mode !== "primary" || !(yield* Failback.catchUp(sides))) return
-      yield* Effect.logError(`the ${agent} agent's file differed from Postgres and is copied anew`)
-      yield* Failback.copy(sides)
-    }))
-  })
+  /** Of a head that was asked for at the given moment. */
+  const catchUp = (asked: number) =>
+    Effect.gen(function*() {
+      const head = yield* SqliteReader.attemptRead("shadow", () => shadow.standing()?.head ?? 0)
+      if (state.knownHead > head) {
+        yield* core.exclusive(Effect.gen(function*() {
+          if (state.mode !== "primary" || !(yield* Failback.catchUp(sides))) return
+          yield* Effect.logError(`the ${agent} agent's file differed from Postgres and is copied anew`)
+          yield* Failback.copy(sides)
+        }))
+      }
+      if (state.mode === "primary") state.asOf = Math.max(state.asOf, asked)
+    })
 
   const askHead = Effect.gen(function*() {
+    const asked = yield* Clock.currentTimeMillis
     const [result] = yield* watch.run([{
       name: `head ${agent}`,
       text: `select head from ${qualified(agent, "replication")} where id = 1`
     }])
     state.knownHead = Number(result?.rows[0]?.["head"] ?? 0)
-    yield* catchUp
+    yield* catchUp(asked)
   })
   let asking: Promise<void> | undefined
   /** Asks once for all who ask at the same time; who comes later asks anew. */
@@ -138,8 +144,9 @@ export const make = (options: {
       const beating = Effect.gen(function*() {
         yield* Effect.sleep(Duration.millis(BEAT_MILLIS))
         if (state.mode !== "primary" || !watch.isUp()) return
+        const asked = yield* Clock.currentTimeMillis
         yield* beat
-        yield* catchUp
+        yield* catchUp(asked)
         yield* also
       })
       return Effect.zipRight(

@@ -13,7 +13,7 @@ export class PostgresUnavailable extends Schema.TaggedError<PostgresUnavailable>
   code: Schema.optional(Schema.String)
 }) {
   override get message(): string {
-    return this.detail
+    return withAdvice(this)
   }
 }
 
@@ -44,7 +44,7 @@ export class PostgresContended extends Schema.TaggedError<PostgresContended>()("
   code: Schema.optional(Schema.String)
 }) {
   override get message(): string {
-    return this.detail
+    return withAdvice(this)
   }
 }
 
@@ -77,7 +77,7 @@ export class PostgresStatementInvalid
   })
 {
   override get message(): string {
-    return this.detail
+    return withAdvice(this)
   }
 }
 
@@ -115,8 +115,9 @@ type Make = (detail: string, code: string, thrown: Thrown) => PostgresError
 
 const unavailable = (reason: PostgresUnavailable["reason"]): Make => (detail, code) =>
   new PostgresUnavailable({ reason, detail, code })
-const misconfigured = (reason: PostgresMisconfigured["reason"], fix: string): Make => (detail, code) =>
-  new PostgresMisconfigured({ reason, detail, fix, code })
+const misconfigured =
+  (reason: PostgresMisconfigured["reason"], fix: string | ((detail: string) => string)): Make => (detail, code) =>
+    new PostgresMisconfigured({ reason, detail, fix: typeof fix === "string" ? fix : fix(detail), code })
 const contended = (reason: PostgresContended["reason"]): Make => (detail, code) =>
   new PostgresContended({ reason, detail, code })
 const constraint = (kind: PostgresConstraint["kind"]): Make => (detail, code, thrown) =>
@@ -128,6 +129,30 @@ const constraint = (kind: PostgresConstraint["kind"]): Make => (detail, code, th
     constraint: String(thrown.constraint ?? "")
   })
 const invalid: Make = (detail, code) => new PostgresStatementInvalid({ detail, code })
+
+const rightsFor = (detail: string): string =>
+  /for (?:table|sequence|relation)/.test(detail)
+    ? "grant the user SELECT, INSERT, UPDATE and DELETE on it, or make it the owner of the schema and of all in it"
+    : /for schema/.test(detail)
+    ? "grant the user USAGE and CREATE on the schema"
+    : "grant the user CREATE on the database, or make it the owner of the schema"
+
+/** What to do about what does not pass by itself, by SQLSTATE. */
+const advice: Readonly<Record<string, string>> = {
+  "25006": "name the primary in DATABASE_URL, or set default_transaction_read_only to off",
+  "53100": "make room on the disk of Postgres",
+  "53300": "close sessions of others, or raise max_connections",
+  "55P03": "another session holds a lock: pg_stat_activity and pg_blocking_pids() name it",
+  "57014": "it took too long, perhaps behind another session's lock: pg_stat_activity and pg_blocking_pids() name it",
+  "42P01": "restore the table, or drop the agent's whole schema, which it makes and fills anew",
+  "42703": "restore the column, or drop the agent's whole schema, which it makes and fills anew"
+}
+
+/** What happened, and what to do about it where somebody must. */
+const withAdvice = ({ code, detail }: { readonly detail: string; readonly code?: string | undefined }): string => {
+  const fix = code === undefined ? undefined : advice[code]
+  return fix === undefined ? detail : `${detail}; ${fix}`
+}
 
 /** By SQLSTATE (five characters, or its class of two) and by the code of the socket; the longest that fits decides. */
 const byCode: Readonly<Record<string, Make>> = {
@@ -154,8 +179,11 @@ const byCode: Readonly<Record<string, Make>> = {
   "XX": unavailable("lost"),
   "28": misconfigured("password", "correct the user and password of DATABASE_URL"),
   "3D000": misconfigured("database", "create the database, or correct its name in DATABASE_URL"),
-  "3F000": misconfigured("schema", "restart the agent, which makes its schema"),
-  "42501": misconfigured("permission", "grant the user CREATE on the database, or make it the owner of the schema"),
+  "3F000": misconfigured(
+    "schema",
+    "grant the user USAGE and CREATE on the agent's schema; one that is gone the agent makes"
+  ),
+  "42501": misconfigured("permission", rightsFor),
   "40001": contended("serialization"),
   "40P01": contended("deadlock"),
   "55P03": contended("lock_timeout"),

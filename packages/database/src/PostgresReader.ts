@@ -22,7 +22,7 @@ const COLLATION = " collate \"C\""
 const unavailable = (agent: string) => (error: PostgresError): StoreUnavailable =>
   new StoreUnavailable({
     reason: "lost",
-    detail: `the store of the ${agent} agent in Postgres cannot be read: ${PostgresSchema.describe(error)}`,
+    detail: `the store of the ${agent} agent in Postgres cannot be read: ${error.message}`,
     cause: error
   })
 
@@ -44,8 +44,11 @@ const make = (agent: string, session: PostgresConnection): StoreReader => {
   const ask = (statement: Statement) =>
     Effect.catchAll(
       Effect.map(session.run([statement], ANSWER_MILLIS), ([result]) => result?.rows ?? []),
-      // As a faulty statement is in a file: a bug.
-      (error) => error._tag === "PostgresStatementInvalid" ? Effect.die(error) : Effect.fail(unavailable(agent)(error))
+      // As a faulty statement is in a file: a bug, unless somebody has dropped what it reads.
+      (error) =>
+        error._tag === "PostgresStatementInvalid" && error.code !== "42P01" && error.code !== "42703"
+          ? Effect.die(error)
+          : Effect.fail(unavailable(agent)(error))
     )
   const encodeIn = (table: Table) => (field: string, value: unknown) =>
     table.columns[field]?.storage === "json" ? JSON.stringify(value) : value

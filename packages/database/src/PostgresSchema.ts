@@ -5,7 +5,6 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Deadline from "@holdfast/resilience/Deadline"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { createHash, randomUUID } from "node:crypto"
 import pg from "pg"
@@ -120,10 +119,3 @@ export const prepare = (
     })
   )
 }
-
-/** What a person may want to know of the last failure. */
-export const describe = (error: PostgresError): string =>
-  Option.getOrElse(
-    Option.fromNullable("fix" in error ? `${error.detail}; ${error.fix}` : undefined),
-    () => error.detail
-  )

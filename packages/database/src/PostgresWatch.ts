@@ -115,7 +115,11 @@ export const make = (
         Effect.suspend(() =>
           session === undefined
             ? Effect.fail(new PostgresUnavailable({ reason: "lost", detail: "no session" }))
-            : session.run(statements, RUN_MILLIS)
+            : Effect.tapError(session.run(statements, RUN_MILLIS), (error) =>
+              Effect.sync(() => {
+                // A session stays read-only that was opened when its server was.
+                if (error._tag === "PostgresUnavailable" && error.reason === "read_only") session?.destroy(error.detail)
+              }))
         ),
       roundTripMillis: () => roundTrip
     }

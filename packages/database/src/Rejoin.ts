@@ -79,14 +79,21 @@ export const make = (options: {
     if (missing === "none") return false
     if (missing === "another") {
       const isSame = standing.incarnation === head.incarnation
-      const rescued = yield* Failback.rescue(sides, isSame)
+      const { beyond, reopened } = yield* Failback.rescue(sides, isSame)
       yield* file(() => {
-        for (const { changes, n } of shadow.pending(Number.MAX_SAFE_INTEGER)) if (rescued.has(n)) taken.take(changes)
+        for (const { changes, n } of shadow.pending(Number.MAX_SAFE_INTEGER)) if (reopened.has(n)) taken.take(changes)
         state.count(core, shadow)
       })
-      if (isSame || rescued.size > 0) {
+      if (isSame || reopened.size > 0) {
         yield* Effect.logError(
-          `Postgres has lost commits of the ${agent} agent; ${rescued.size} operations of its file are merged again`
+          `Postgres has lost commits of the ${agent} agent; ${reopened.size} operations of its file are merged again`
+        )
+      }
+      if (beyond > 0) {
+        const kept = yield* core.keepCopy("forgotten")
+        yield* Effect.logError(
+          `Postgres has lost ${beyond} operations of the ${agent} agent whose rows its file has, and not what they changed: ` +
+            `where no other process of the agent brings them back, they are in ${kept}, as the file was`
         )
       }
     }
@@ -147,6 +154,7 @@ export const make = (options: {
         return yield* new PostgresUnavailable({ reason: "lost", detail: "lost again on the way back" })
       }
       state.mode = "primary"
+      state.asOf = yield* Clock.currentTimeMillis
       return true
     })
 

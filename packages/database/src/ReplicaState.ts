@@ -19,6 +19,8 @@ export class ReplicaState {
   others = 0
   /** Files whose process has not been heard for a while: it may be gone, or working alone. */
   absent = 0
+  /** The file had everything that the primary had at this moment; 0 where nobody knows of any. */
+  asOf = 0
   /** How far the log of the primary went when it was last looked at. */
   knownHead = 0
   epoch = 0

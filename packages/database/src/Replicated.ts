@@ -15,7 +15,6 @@ import * as MemoryFolder from "./MemoryFolder.ts"
 import type { PostgresConfig } from "./PostgresConnection.ts"
 import { type PostgresError, PostgresUnavailable } from "./PostgresError.ts"
 import * as PostgresHousekeeping from "./PostgresHousekeeping.ts"
-import * as PostgresSchema from "./PostgresSchema.ts"
 import type { PostgresWatch } from "./PostgresWatch.ts"
 import * as Primary from "./Primary.ts"
 import * as Rejoin from "./Rejoin.ts"
@@ -47,6 +46,9 @@ export interface Options extends Sqlite.Options {
   readonly maxBacklog?: number
   readonly maxBacklogAge?: Duration.DurationInput
 }
+
+/** How old the note may be of the moment at which the file had everything. */
+const AS_OF_NOTED_MILLIS = 1_000
 
 /**
  * The file in the data folder. Where that cannot be used, or another process uses it, a file in memory does as long as the
@@ -111,6 +113,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       // What an earlier process has taken alone is still to be merged.
       for (const { changes } of shadow.pending(Number.MAX_SAFE_INTEGER)) taken.take(changes)
       state.count(core, shadow)
+      state.asOf = shadow.asOf()
       return standing !== undefined && standing.incarnation !== Shadow.unmet.incarnation
     })
 
@@ -133,6 +136,21 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       lastError: () => dependency.current().lastError ?? "not reached yet"
     })
 
+    // Noted with a transaction that comes along, and at the end.
+    let notedAsOf = state.asOf
+    const noteAsOf = () => {
+      if (state.asOf < notedAsOf + AS_OF_NOTED_MILLIS) return
+      shadow.isAsOf(notedAsOf = state.asOf)
+      core.state.written.add(SystemTables.Cursors.name)
+    }
+    yield* Effect.acquireRelease(
+      Effect.sync(() => core.state.riders.add(noteAsOf)),
+      () =>
+        Effect.ignore(file(() => {
+          core.state.riders.delete(noteAsOf)
+          if (state.asOf > notedAsOf) shadow.isAsOf(state.asOf)
+        }))
+    )
     const followers = Followers.make({ instance, identity, watch, sides, state })
     const relay = yield* ReplicatedRelay.make({ instance, sides, watch, state })
     const rejoin = Effect.zipRight(
@@ -200,8 +218,11 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     const status: PrimaryStatus = {
       dependency,
       isWarm,
-      persistence,
+      get persistence() {
+        return persistence === "file" && core.isInPlace() ? "file" : "memory"
+      },
       mode: () => state.mode,
+      asOf: () => state.asOf,
       backlog: () => ({
         pending: state.pending,
         oldestAt: state.oldestPendingAt,
@@ -223,7 +244,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       purge: (what) =>
         whileUp(Effect.mapError(
           PostgresHousekeeping.purge(options.postgres, agent, what),
-          (error) => new PrimaryAway({ detail: PostgresSchema.describe(error) })
+          (error) => new PrimaryAway({ detail: error.message })
         ))
     }
 

@@ -28,6 +28,7 @@ export interface Standing extends Head {
 const IDENTITY = "identity"
 const SUSPECTED = "suspected"
 const WRITTEN_WITH = "written-with"
+const AS_OF = "as-of"
 
 /** The standing of a file that is to be a shadow and does not hold what its primary has: it must be filled first. */
 export const unmet: Head = { incarnation: "", epoch: 0, head: 0, operationN: 0, outboxSeq: 0, changeN: 0 }
@@ -64,6 +65,10 @@ export interface Shadow {
   /** The file may differ, and this process is about to look; another one that opens it before that is done cannot know where. */
   readonly suspect: () => void
   readonly isSuspected: () => boolean
+  /** The file has had everything of its primary at this moment, in milliseconds. */
+  readonly isAsOf: (millis: number) => void
+  /** The last such moment that was noted; 0 where there is none. */
+  readonly asOf: () => number
   /** The file does not differ. */
   readonly trust: () => void
   /** The agent's tables have columns that they did not have when others' rows were written to them. */
@@ -125,8 +130,12 @@ export interface Shadow {
   readonly reopen: (operationId: string) => number | undefined
   /** The names of all rows of all tables. */
   readonly allRows: () => ReadonlyArray<RowName>
-  /** Empties all tables, so that they can be filled from the primary. */
+  /**
+   * Empties all tables, so that they can be filled from the primary. What this file's own operations changed stays, and is
+   * theirs again when `filled` is called: the primary may forget them another time.
+   */
   readonly empty: () => void
+  readonly filled: () => void
 }
 
 const toSqlite = (storage: string, value: unknown): unknown => {
@@ -359,6 +368,8 @@ export const make = (
     forsake: () => void run("update shadow set incarnation = ?", unmet.incarnation),
     suspect: () => note(SUSPECTED, 1),
     isSuspected: () => noted(SUSPECTED) === 1,
+    isAsOf: (millis) => note(AS_OF, millis),
+    asOf: () => noted(AS_OF) ?? 0,
     trust,
     isOutgrown: () => (noted(WRITTEN_WITH) ?? Infinity) < migrations(),
     grow,
@@ -434,9 +445,11 @@ export const make = (
           })),
           messages: rows(
             "select envelope, case when seq <= (select coalesce(max(seq), 0) from cursor where source = 'published') " +
-              "then created_at end as published_at from outbox where seq between ? and ? order by seq",
+              "then created_at end as published_at from outbox where seq between ? and ? " +
+              "and operation_id is ? order by seq",
             entry["first_message"],
-            entry["last_message"]
+            entry["last_message"],
+            id
           ).map(messageOf)
         }
       }),
@@ -500,10 +513,19 @@ export const make = (
       connection.pragma("defer_foreign_keys = ON")
       for (const table of tables.values()) connection.exec(`delete from "${table.name}"`)
       connection.exec(
-        "delete from operation; delete from change; delete from backlog where status <> 'pending'; " +
+        "drop table if exists temp.own_message; " +
+          "create temp table own_message as select event_id, created_at, operation_id from outbox where operation_id is not null; " +
+          "create index temp.own_message_event on own_message (event_id); " +
+          "delete from operation; delete from backlog where status <> 'pending'; " +
           // The last one stays until another one comes: its number must not be given again.
           "delete from outbox where seq < (select max(seq) from outbox)"
       )
-    }
+    },
+    filled: () =>
+      void connection.exec(
+        "delete from change where operation_id not in (select id from operation); " +
+          "update outbox set operation_id = (select o.operation_id from temp.own_message o where o.event_id = outbox.event_id " +
+          "and o.created_at = outbox.created_at) where operation_id is null; drop table temp.own_message"
+      )
   }
 }

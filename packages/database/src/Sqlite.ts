@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { DatabaseShape, OutboxLog, OutboxMessage } from "./Database.ts"
@@ -26,6 +26,7 @@ import type { WriterState } from "./SqliteTransaction.ts"
 import { makeWriterState, SqliteTransaction } from "./SqliteTransaction.ts"
 import type { ExecuteError } from "./StoreError.ts"
 import { OperationIdReused, OutcomeUnknown, StoreUnavailable, type WriteRefused } from "./StoreError.ts"
+import * as StoreFolder from "./StoreFolder.ts"
 import * as StoreReader from "./StoreReader.ts"
 import * as SystemTables from "./SystemTables.ts"
 import { Reader, Transaction } from "./Transaction.ts"
@@ -151,10 +152,29 @@ const clear = (state: WriterState): void => {
   state.log.messages.length = 0
 }
 
+/** Whether the path still leads to the file that it leads to now: one that was removed lives on as long as it is open. */
+const inPlace = (path: string): () => boolean => {
+  const opened = statSync(path)
+  return () => {
+    const now = statSync(path, { throwIfNoEntry: false })
+    return now?.ino === opened.ino && now.dev === opened.dev
+  }
+}
+
 const writerOf = (
   state: WriterState,
+  path: string,
+  isInPlace: () => boolean,
   announce: () => void
 ): GroupCommit.Writer => {
+  /** What the file alone has must be there for the next process. */
+  const checkPlace = Effect.suspend(() =>
+    isInPlace() ? Effect.void : new StoreUnavailable({
+      reason: "other",
+      detail: `${path} was removed or replaced while it was in use, and what is written now would end with this ` +
+        "process: restart the agent"
+    })
+  )
   const commitFile = Effect.suspend(() => {
     const exit = SqliteReader.attemptRead("commit", () => void state.commit.run())
     return Effect.mapError(
@@ -173,9 +193,13 @@ const writerOf = (
       state.begin.run()
       for (const ride of state.riders) ride()
     }),
-    commit: Effect.suspend(() =>
-      state.replication === undefined ? commitFile : Effect.zipRight(state.replication.commit, commitFile)
-    ),
+    commit: Effect.suspend(() => {
+      const { replication } = state
+      const counts = replication === undefined || replication.isAlone()
+        ? Effect.zipRight(checkPlace, commitFile)
+        : commitFile
+      return replication === undefined ? counts : Effect.zipRight(replication.commit, counts)
+    }),
     rollback: Effect.suspend(() => {
       if (state.connection.inTransaction) state.connection.exec("rollback")
       state.lastSeq = state.committedSeq
@@ -212,6 +236,10 @@ export interface Core {
   readonly exclusive: <A, E>(work: Effect.Effect<A, E>) => Effect.Effect<A, E | StoreUnavailable>
   /** Tells listeners of what such work has committed: `state.written` and `state.lastSeq`. */
   readonly announce: () => void
+  /** Copies the file, as it is committed, to one beside it; answers its path. */
+  readonly keepCopy: (why: string) => Effect.Effect<string, StoreUnavailable>
+  /** Whether the file is where it was opened, so that another process will find what is in it. */
+  readonly isInPlace: () => boolean
 }
 
 /**
@@ -223,9 +251,15 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
   Effect.gen(function*() {
     const path = join(options.directory, `${options.agent}.sqlite`)
     yield* Effect.try({
-      try: () => mkdirSync(options.directory, { recursive: true }),
-      catch: (cause) =>
-        new StoreUnavailable({ reason: "other", detail: `the folder ${options.directory} cannot be made`, cause })
+      try: () => StoreFolder.make(options.directory),
+      catch: (cause) => {
+        const why = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
+        return new StoreUnavailable({
+          reason: "other",
+          detail: `the folder ${options.directory} cannot be made${why}`,
+          cause
+        })
+      }
     })
     yield* lock(options)
     yield* migrate(path, options)
@@ -253,7 +287,9 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
         checkpoint
       ])
     }
-    const { stats, submit } = yield* GroupCommit.make(writerOf(state, announce), slice, options.maxBatch)
+    const isInPlace = yield* guard(() => inPlace(path))
+    const writer = writerOf(state, path, isInPlace, announce)
+    const { stats, submit } = yield* GroupCommit.make(writer, slice, options.maxBatch)
 
     const selectOperation = connection.prepare<[string], Known>(
       "select fingerprint, answer from operation where id = ?"
@@ -467,7 +503,17 @@ export const open = (options: Options): Effect.Effect<Core, StoreUnavailable, Sc
         }
       }
     }
-    return { database, state, exclusive, announce }
+    const keepCopy: Core["keepCopy"] = (why) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const at = new Date(now).toISOString().replaceAll(/[-:.]/g, "")
+        const to = join(options.directory, `${options.agent}-${why}-${at}.sqlite`)
+        return guard(() => {
+          connection.prepare("vacuum into ?").run(to)
+          return to
+        })
+      })
+
+    return { database, state, exclusive, announce, isInPlace, keepCopy }
   })
 
 /** What a shadow took without its primary knowing of it would be lost when it follows that again. */

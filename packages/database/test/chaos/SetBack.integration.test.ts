@@ -5,7 +5,10 @@ import * as Transaction from "@holdfast/database/Transaction"
 import * as PostgresServer from "@holdfast/testing/PostgresServer"
 import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TestServers from "@holdfast/testing/TestServers"
+import Sqlite3 from "better-sqlite3"
 import { Effect, Logger, LogLevel } from "effect"
+import { readdirSync } from "node:fs"
+import { join } from "node:path"
 import { Accounts, deposit, Moved, open as openAccount, operation } from "../Bank.ts"
 import { ask, cutOff, letBack, pair, pause } from "../Outage.ts"
 import { areEqual, fill } from "./Traffic.ts"
@@ -61,6 +64,49 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))(
         yield* areEqual(two.store, url)
         yield* one.store.fresh
         yield* areEqual(one.store, url)
+      }).pipe(quiet))
+
+    it.scopedLive("set back twice, the second time it gets the same back from a file that was copied anew meanwhile", () =>
+      Effect.gen(function*() {
+        const { one, url } = yield* pair(server())
+        yield* fill(one.store, "a", 3)
+        yield* save(url)
+        const says = Effect.zipRight(deposit("a", 100), Transaction.emit(Moved, { account: "a", amount: 7 }))
+        yield* one.store.execute(operation(says, { id: "of-one" }))
+        const said = yield* ask(url, "select event_id from outbox order by event_id")
+        for (const time of [1, 2]) {
+          yield* cutOff(one)
+          yield* setBack(url)
+          yield* one.store.execute(operation(deposit("a", 1), { id: `alone-${time}` }))
+          yield* letBack(one)
+        }
+        assert.deepStrictEqual(yield* ask(url, "select balance from account where id = 'a'"), [{ balance: 105 }])
+        const known = yield* ask(url, "select id from operation where id in ('of-one', 'alone-1', 'alone-2')")
+        assert.lengthOf(known, 3)
+        const saidNow = (yield* ask(url, "select event_id from outbox order by event_id")).map(({ event_id: id }) => id)
+        assert.includeMembers(saidNow, said.map(({ event_id: id }) => id))
+        yield* areEqual(one.store, url)
+      }).pipe(quiet))
+
+    it.scopedLive("what only a file has that does not know how it came is kept in a copy of that file", () =>
+      Effect.gen(function*() {
+        const { one, two, url } = yield* pair(server())
+        yield* fill(one.store, "a", 3)
+        yield* save(url)
+        yield* one.store.execute({ ...operation(deposit("a", 100), { id: "of-one" }), keepMillis: 24 * 3_600_000 })
+        yield* two.store.fresh
+        yield* cutOff(two)
+        yield* cutOff(one)
+        yield* setBack(url)
+        yield* letBack(two)
+        const [kept] = readdirSync(two.directory).filter((name) => name.startsWith("bank-forgotten-"))
+        assert.isDefined(kept)
+        const copy = new Sqlite3(join(two.directory, kept), { readonly: true })
+        assert.strictEqual(copy.prepare("select balance from account where id = 'a'").pluck().get(), 103)
+        copy.close()
+        // It may be the other one that knows.
+        yield* letBack(one)
+        assert.deepStrictEqual(yield* ask(url, "select balance from account where id = 'a'"), [{ balance: 103 }])
       }).pipe(quiet))
 
     it.scopedLive("what was only said is said again, under the ids that it had", () =>
