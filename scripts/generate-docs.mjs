@@ -158,7 +158,7 @@ const misconfigured = ["28P01", "3D000", "42501", "3F000", "ENOTFOUND", "SELF_SI
 
 /** Failures of stores as clients see them. */
 const storeRows = () =>
-  ["StoreUnavailable", "OutcomeUnknown", "WriteRefused", "OperationIdReused", "ConstraintViolated", "RowMissing"].map(
+  ["StoreUnavailable", "OutcomeUnknown", "WriteRefused", "OperationIdReused", "ConstraintViolated", "MessageTooLarge", "RowMissing"].map(
     (tag) => {
       const face = ProblemJson.publicError({ _tag: tag, kind: "check", table: "", key: "", operationId: "" })
       return [`\`${tag}\``, docOf("packages/database/src/StoreError.ts", tag), `\`${Problem.of(face).code}\``]

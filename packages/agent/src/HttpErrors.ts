@@ -38,6 +38,27 @@ export class RuleViolated extends Schema.TaggedError<RuleViolated>()(
 ) {}
 
 /**
+ * What the request would tell others does not fit into one message.
+ *
+ * @category errors
+ */
+export class MessageTooLarge extends Schema.TaggedError<MessageTooLarge>()(
+  "MessageTooLarge",
+  { event: Schema.String, bytes: Schema.Number, limitBytes: Schema.Number },
+  problem({
+    code: "message_too_large",
+    status: 422,
+    title: "The result is larger than a message may be",
+    detail:
+      "Nothing was stored. What others are told of it, all its parts and what was stored of it before included, has " +
+      "bytes bytes, and limitBytes at most can be sent. Send fewer or smaller parts (variants, prices, lines, texts), or " +
+      "make several things of it.",
+    severity: "low",
+    recovery: "fail"
+  })
+) {}
+
+/**
  * The request line or a header is larger than a server takes.
  *
  * @category errors

@@ -5,7 +5,7 @@ import type { PolicyFailure } from "@holdfast/resilience/Failure"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { type HttpAnswer, PROBLEM_TYPE } from "./HttpAnswer.ts"
-import { RuleViolated } from "./HttpErrors.ts"
+import { MessageTooLarge, RuleViolated } from "./HttpErrors.ts"
 
 /**
  * What an error answer says about the moment besides the error.
@@ -28,6 +28,7 @@ const kernelFailures: {
   WriteRefused: () => new Errors.DegradedWriteRefused({ level: 1 }),
   OperationIdReused: () => new Errors.IdempotencyKeyReused(),
   ConstraintViolated: (failure) => new RuleViolated({ rule: failure.kind }),
+  MessageTooLarge: ({ bytes, limitBytes, type }) => new MessageTooLarge({ event: type, bytes, limitBytes }),
   RowMissing: (failure) => new Errors.NotFound({ resource: failure.table, id: failure.key }),
   BreakerOpen: () => new Errors.Overloaded(),
   BulkheadFull: () => new Errors.Overloaded(),

@@ -12,7 +12,7 @@ import type { Replication } from "./Replication.ts"
 import type { Connection, Statement } from "./SqliteConnection.ts"
 import { attempt, attemptRead, getRow, queryRows, selectRows, Statements } from "./SqliteReader.ts"
 import type { ReadError, WriteError } from "./StoreError.ts"
-import { ConstraintViolated, RowMissing, StoreUnavailable } from "./StoreError.ts"
+import { ConstraintViolated, MessageTooLarge, RowMissing, StoreUnavailable } from "./StoreError.ts"
 import type { Columns, Key, NewRow, Row, Table } from "./Table.ts"
 import type { Bound, Cause, EmitOptions, TransactionShape } from "./Transaction.ts"
 
@@ -126,11 +126,30 @@ export const makeWriterState = (agent: string, connection: Connection, slice: Sl
 
 type StepError = StoreUnavailable | ConstraintViolated
 
+/**
+ * The largest message, as JSON with all it says of itself. Kafka takes 1,048,588 bytes by default (`max.message.bytes`),
+ * headers and framing included, which say most of the attributes a second time.
+ *
+ * @category constants
+ */
+export const MAX_MESSAGE_BYTES = 960 * 1024
+
+/** No character takes more than three bytes for each unit that counts in a string's length. */
+const isTooLarge = (text: string): boolean =>
+  text.length > MAX_MESSAGE_BYTES / 3 && Buffer.byteLength(text) > MAX_MESSAGE_BYTES
+
+const tooLarge = (type: string, text: string): MessageTooLarge =>
+  new MessageTooLarge({ type, bytes: Buffer.byteLength(text), limitBytes: MAX_MESSAGE_BYTES })
+
 /** NUL, or half of a character, as JSON has it: an escape whose backslash is not escaped itself. */
 const escaped = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/
 
-/** No text for Postgres: it would be taken here, and never there. */
-const isUnstorable = (json: string): boolean => json.includes("\\u") && escaped.test(json)
+/**
+ * Whether JSON, as `JSON.stringify` writes it, holds what is no text for Postgres: it would be taken here, and never there.
+ *
+ * @category refinements
+ */
+export const isUnstorable = (json: string): boolean => json.includes("\\u") && escaped.test(json)
 
 const storable = (table: string, json: string): string => {
   if (!isUnstorable(json)) return json
@@ -285,38 +304,42 @@ export class SqliteTransaction implements TransactionShape {
     payload: A,
     options?: EmitOptions
   ): Effect.Effect<string, WriteError> {
-    return this.step(() =>
-      attempt("outbox", () => {
-        this.begin()
-        const envelope: Envelope = {
-          id: options?.eventId ?? this.nextEventId("evt"),
-          source: sourceOf(this.writer.agent),
-          type: message.type,
-          topic: message.topic,
-          key: message.key(payload),
-          subject: message.subject(payload),
-          time: new Date(this.now).toISOString(),
-          correlationId: options?.correlationId ?? this.cause.correlationId,
-          causationId: options?.causationId ?? this.cause.causationId,
-          ...(this.cause.traceparent === undefined ? {} : { traceparent: this.cause.traceparent }),
-          ...(options?.deadline === undefined ? {} : { deadline: options.deadline }),
-          data: encoderOf(message)(payload)
-        }
-        const text = storable("outbox", JSON.stringify(envelope))
-        const written = this.writer.insertOutbox.run(
-          envelope.id,
-          envelope.type,
-          envelope.topic,
-          envelope.key,
-          text,
-          this.now,
-          this.operationId
-        )
-        this.writer.lastSeq = Number(written.lastInsertRowid)
-        if (this.recorded) this.writer.log.messages.push({ seq: this.writer.lastSeq, envelope })
-        this.writer.written.add("outbox")
-        return envelope.id
-      })
+    return Effect.flatMap(
+      this.step(() =>
+        attempt("outbox", () => {
+          this.begin()
+          const envelope: Envelope = {
+            id: options?.eventId ?? this.nextEventId("evt"),
+            source: sourceOf(this.writer.agent),
+            type: message.type,
+            topic: message.topic,
+            key: message.key(payload),
+            subject: message.subject(payload),
+            time: new Date(this.now).toISOString(),
+            correlationId: options?.correlationId ?? this.cause.correlationId,
+            causationId: options?.causationId ?? this.cause.causationId,
+            ...(this.cause.traceparent === undefined ? {} : { traceparent: this.cause.traceparent }),
+            ...(options?.deadline === undefined ? {} : { deadline: options.deadline }),
+            data: encoderOf(message)(payload)
+          }
+          const text = storable("outbox", JSON.stringify(envelope))
+          if (isTooLarge(text)) return tooLarge(message.type, text)
+          const written = this.writer.insertOutbox.run(
+            envelope.id,
+            envelope.type,
+            envelope.topic,
+            envelope.key,
+            text,
+            this.now,
+            this.operationId
+          )
+          this.writer.lastSeq = Number(written.lastInsertRowid)
+          if (this.recorded) this.writer.log.messages.push({ seq: this.writer.lastSeq, envelope })
+          this.writer.written.add("outbox")
+          return envelope.id
+        })
+      ),
+      (id) => id instanceof MessageTooLarge ? Effect.fail(id) : Effect.succeed(id)
     )
   }
 

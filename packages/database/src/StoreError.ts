@@ -12,6 +12,22 @@ export class ConstraintViolated extends Schema.TaggedError<ConstraintViolated>()
 }) {}
 
 /**
+ * A message would be larger than a broker takes as it comes out of its box, and would stop all that come after it: the
+ * operation is refused, whether there is a broker or not.
+ *
+ * @category errors
+ */
+export class MessageTooLarge extends Schema.TaggedError<MessageTooLarge>()("MessageTooLarge", {
+  type: Schema.String,
+  bytes: Schema.Number,
+  limitBytes: Schema.Number
+}) {
+  override get message(): string {
+    return `${this.type} has ${this.bytes} bytes, ${this.limitBytes} at most can be sent`
+  }
+}
+
+/**
  * The store cannot be written or read now: disk full, file locked, connection lost before anything was sent. Nothing of
  * the operation took effect.
  *
@@ -85,7 +101,7 @@ export class SettleRefused extends Schema.TaggedError<SettleRefused>()("SettleRe
 export type ReadError = StoreUnavailable
 
 /** What a write inside an operation can meet. */
-export type WriteError = StoreUnavailable | ConstraintViolated | RowMissing
+export type WriteError = StoreUnavailable | ConstraintViolated | MessageTooLarge | RowMissing
 
 /** What running an operation can meet besides its own errors. */
 export type ExecuteError = StoreUnavailable | OutcomeUnknown | OperationIdReused | WriteRefused

@@ -104,7 +104,10 @@ export interface TransactionShape extends ReaderShape {
     table: Table<C, K>,
     key: Key<Table<C, K>>
   ) => Effect.Effect<void, WriteError>
-  /** Writes the message to the outbox; it is published after the commit, in order per key. Returns its id. */
+  /**
+   * Writes the message to the outbox; it is published after the commit, in order per key. Returns its id. Fails with
+   * `MessageTooLarge` above 960 KiB.
+   */
   readonly emit: <Name extends string, A, I>(
     message: Message.Message<Name, A, I>,
     payload: A,

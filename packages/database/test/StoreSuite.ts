@@ -2,6 +2,7 @@
 // @effect-diagnostics anyUnknownInErrorContext:off
 import { assert, describe, it } from "@effect/vitest"
 import { Database } from "@holdfast/database/Database"
+import { MAX_MESSAGE_BYTES } from "@holdfast/database/SqliteTransaction"
 import type { StoreUnavailable } from "@holdfast/database/StoreError"
 import * as SystemTables from "@holdfast/database/SystemTables"
 import * as Transaction from "@holdfast/database/Transaction"
@@ -152,6 +153,30 @@ export const suite = (name: string, store: Layer.Layer<Database, StoreUnavailabl
         const whole = "\\u0000 \ud83d\ude00 \ud83d"
         yield* database.execute(operation(note(whole.slice(0, -1))))
         assert.deepInclude(yield* database.read(account("a")), { balance: 2, note: whole.slice(0, -1) })
+      })
+    )
+
+    test(
+      "a message larger than a broker takes refuses the operation and leaves nothing, whatever its characters",
+      Effect.gen(function*() {
+        const database = yield* Database
+        yield* database.execute(operation(open("a", 1)))
+        const said = yield* messages
+        const tell = (account: string) =>
+          Effect.zipRight(deposit("a", 1), Transaction.emit(Moved, { account, amount: 1 }))
+        // The key and the subject are the account too.
+        for (const text of ["x".repeat(MAX_MESSAGE_BYTES / 3), "\ud83d\ude00".repeat(MAX_MESSAGE_BYTES / 12)]) {
+          const failure = yield* Effect.flip(database.execute(operation(tell(text))))
+          assert.deepInclude(failure, { _tag: "MessageTooLarge", type: Moved.type, limitBytes: MAX_MESSAGE_BYTES })
+          assert.isAbove(failure._tag === "MessageTooLarge" ? failure.bytes : 0, MAX_MESSAGE_BYTES)
+        }
+        assert.deepInclude(yield* database.read(account("a")), { balance: 1 })
+        assert.deepStrictEqual(yield* messages, said)
+        const caught = Effect.catchTag(tell("x".repeat(MAX_MESSAGE_BYTES)), "MessageTooLarge", () => Effect.void)
+        yield* database.execute(operation(caught))
+        assert.deepInclude(yield* database.read(account("a")), { balance: 2 })
+        yield* database.execute(operation(tell("x".repeat(MAX_MESSAGE_BYTES / 3 - 1_000))))
+        assert.lengthOf(yield* messages, said.length + 3)
       })
     )
 

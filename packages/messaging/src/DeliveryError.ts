@@ -43,8 +43,8 @@ export class DependencyAway extends Data.TaggedError("DependencyAway")<{
 }
 
 /**
- * How a handler of messages may fail. A `ConstraintViolated` counts as unprocessable, a `RowMissing` as not yet, a
- * `StoreUnavailable` as a dependency that is away.
+ * How a handler of messages may fail. A `ConstraintViolated` or a `MessageTooLarge` counts as unprocessable, a `RowMissing` as
+ * not yet, a `StoreUnavailable` as a dependency that is away.
  *
  * @category errors
  */

@@ -43,6 +43,8 @@ export const ofFailure = (error: HandlerError | ExecuteError): Verdict => {
       return { _tag: "Bury", code: error.code, detail: error.detail }
     case "ConstraintViolated":
       return { _tag: "Bury", code: `constraint_${error.kind}`, detail: `${error.table}: ${error.detail}` }
+    case "MessageTooLarge":
+      return { _tag: "Bury", code: "message_too_large", detail: error.message }
     case "OperationIdReused":
       return { _tag: "Bury", code: "event_id_reused", detail: `another message was handled as ${error.operationId}` }
     case "StoreUnavailable":
