@@ -1,4 +1,5 @@
 import type { Envelope } from "@holdfast/contracts/Envelope"
+import { isUnstorable } from "@holdfast/database/SqliteTransaction"
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
@@ -26,7 +27,13 @@ export class Undecodable extends Data.TaggedError("Undecodable")<{ readonly deta
 /** What is part of an index: Postgres takes no more than 2704 bytes of all its columns. */
 const MAX_NAME = 255
 
+/** As much of a text as is a name; not through the middle of a character. */
+const nameOf = (text: string): string => text.slice(0, MAX_NAME).replace(/[\ud800-\udbff]$/, "")
+
 const Name = Schema.NonEmptyString.pipe(Schema.maxLength(MAX_NAME))
+
+/** What is handed on with every message that follows from this one, whose size is limited. */
+const Text = Schema.String.pipe(Schema.maxLength(1_024))
 
 /** The context attributes and extensions that an envelope consists of (spec §19.1). */
 const Attributes = Schema.Struct({
@@ -34,13 +41,13 @@ const Attributes = Schema.Struct({
   id: Name,
   source: Name,
   type: Name,
-  time: Schema.NonEmptyString,
-  subject: Schema.optional(Schema.String),
-  partitionkey: Schema.optional(Schema.String),
-  correlationid: Schema.optional(Schema.String),
-  causationid: Schema.optional(Schema.String),
-  traceparent: Schema.optional(Schema.String),
-  datacontenttype: Schema.optional(Schema.String)
+  time: Text.pipe(Schema.minLength(1)),
+  subject: Schema.optional(Text),
+  partitionkey: Schema.optional(Text),
+  correlationid: Schema.optional(Text),
+  causationid: Schema.optional(Text),
+  traceparent: Schema.optional(Text),
+  datacontenttype: Schema.optional(Text)
 })
 
 const decodeAttributes = Schema.decodeUnknownEither(Attributes)
@@ -132,7 +139,7 @@ const envelopeOf = (record: TopicRecord, attributes: unknown, data: unknown): Ei
       time: decoded.time,
       correlationId: decoded.correlationid ?? decoded.id,
       causationId: decoded.causationid ?? decoded.id,
-      ...(traceparent === undefined ? {} : { traceparent }),
+      ...(traceparent === undefined || traceparent.length > MAX_NAME ? {} : { traceparent }),
       ...(deadline === undefined || !/^\d{1,15}$/.test(deadline) ? {} : { deadline: Number(deadline) }),
       data
     })
@@ -162,6 +169,12 @@ const fromBinary = (record: TopicRecord, contentType: string | undefined) => {
   return Either.flatMap(data, (value) => envelopeOf(record, { ...attributes, datacontenttype: contentType }, value))
 }
 
+/** Its dead letter could not be stored either. Bytes that are no UTF-8 come as U+FFFD: only an escape can say so. */
+const storable = (record: TopicRecord, envelope: Envelope): Either.Either<Envelope, Undecodable> =>
+  record.value?.includes("\\u") === true && isUnstorable(JSON.stringify(envelope))
+    ? Either.left(new Undecodable({ detail: "a text holds NUL or half of a character" }))
+    : Either.right(envelope)
+
 /**
  * Reads both modes, told apart by the `content-type` header.
  *
@@ -169,11 +182,12 @@ const fromBinary = (record: TopicRecord, contentType: string | undefined) => {
  */
 export const decode = (record: TopicRecord): Either.Either<Envelope, Undecodable> => {
   const contentType = headerOf(record, "content-type")
-  return contentType?.toLowerCase().startsWith("application/cloudevents") === true
+  const decoded = contentType?.toLowerCase().startsWith("application/cloudevents") === true
     ? /^application\/cloudevents\+json\s*(;|$)/i.test(contentType)
       ? fromStructured(record)
       : Either.left(new Undecodable({ detail: `${contentType} is not read here` }))
     : fromBinary(record, contentType)
+  return Either.flatMap(decoded, (envelope) => storable(record, envelope))
 }
 
 /** The type of what stands for a record that could not be decoded. */
@@ -190,8 +204,8 @@ export const standIn = (record: TopicRecord, position: string, error: Undecodabl
   source: `urn:ecom:topic:${record.topic}`,
   type: undecodableType,
   topic: record.topic,
-  key: record.key.slice(0, MAX_NAME),
-  subject: record.key.slice(0, MAX_NAME),
+  key: nameOf(record.key),
+  subject: nameOf(record.key),
   time,
   correlationId: position,
   causationId: position,

@@ -243,7 +243,7 @@ export const write = (
         type: envelope.type,
         envelope,
         errorCode: failed ? reason.code : "behind",
-        errorMessage: failed ? reason.detail : "waits behind an earlier message of its key",
+        errorMessage: failed ? sentence(reason.detail) : "waits behind an earlier message of its key",
         attempts: failed ? 1 : 0,
         // Also the order within the scope: two of one millisecond must differ.
         firstAt: Option.match(before, { onNone: () => now, onSome: ({ firstAt }) => Math.max(now, firstAt + 1) }),
@@ -251,7 +251,9 @@ export const write = (
         status: buried ? "open" : "parked",
         settledBy: null
       })
-      if (buried) yield* announce(agent, { envelope, errorCode: reason.code, errorMessage: reason.detail, attempts: 1 })
+      if (buried) {
+        yield* announce(agent, { envelope, errorCode: reason.code, errorMessage: sentence(reason.detail), attempts: 1 })
+      }
     }
   })
 
@@ -275,7 +277,7 @@ export const again = (
       ...row,
       attempts,
       errorCode: reason.code,
-      errorMessage: reason.detail,
+      errorMessage: sentence(reason.detail),
       nextAt: status === "parked" && wait !== undefined ? now + wait : null,
       status
     }))
@@ -283,7 +285,7 @@ export const again = (
       yield* announce(agent, {
         envelope: envelopeOf(letter),
         errorCode: reason.code,
-        errorMessage: reason.detail,
+        errorMessage: letter.errorMessage,
         attempts: letter.attempts
       })
     }
@@ -308,6 +310,24 @@ export const envelopeOf = (letter: DeadLetter): Envelope =>
   // Written by `write` above; the column's type is open because the kernel does not know messages.
   letter.envelope as Envelope
 
+/** What a person reads of a failure at most; some quote what they failed for. */
+const MAX_SENTENCE = 1_000
+
+/** Not through the middle of a character. */
+const sentence = (detail: string): string => detail.slice(0, MAX_SENTENCE).replace(/[\ud800-\udbff]$/, "")
+
+/**
+ * A copy of the message with the reason around it may be larger than a message may be: then it goes without its data,
+ * which the table has.
+ */
+const copy = (agent: string, letter: DeadLetterRecord.DeadLetterNotice) =>
+  Effect.catchTag(
+    Transaction.emit(DeadLetterRecord.notice(agent), letter),
+    "MessageTooLarge",
+    () =>
+      Transaction.emit(DeadLetterRecord.notice(agent), { ...letter, envelope: { ...letter.envelope, data: undefined } })
+  )
+
 /** A dead letter about a dead letter, or about a copy of one, would never end. */
 const announce = (agent: string, letter: DeadLetterRecord.DeadLetterNotice) =>
   letter.envelope.type === DeadLettered.type || Topics.isDeadLetters(letter.envelope.topic)
@@ -319,5 +339,5 @@ const announce = (agent: string, letter: DeadLetterRecord.DeadLetterNotice) =>
         eventId: letter.envelope.id,
         error: letter.errorCode
       }),
-      Transaction.emit(DeadLetterRecord.notice(agent), letter)
+      copy(agent, letter)
     )

@@ -119,8 +119,21 @@ it.each([
   ["a structured event without a value", { ...structured, value: null }],
   ["an id that no index takes", { ...binary, headers: { ...binary.headers, ce_id: "x".repeat(5_000) } }],
   ["a key that no index takes", { ...binary, key: "k".repeat(5_000), headers: withoutKey(binary.headers) }],
+  ["a correlation id that every message after it would carry", {
+    ...binary,
+    headers: { ...binary.headers, ce_correlationid: "c".repeat(5_000) }
+  }],
+  ["NUL in its data", { ...binary, value: "{\"a\":[\"x\\u0000\"]}" }],
+  ["half of a character in its data", { ...binary, value: "{\"\\uD83D\":1}" }],
+  ["NUL in an attribute", { ...structured, value: (structured.value ?? "").replace("ord_1", "ord\\u0000") }],
   ["binary data", { ...structured, value: "{\"data_base64\":\"AA==\"}" }],
   ["a batch", { ...structured, headers: { "content-type": "application/cloudevents-batch+json" } }]
 ])("a record is refused for %s", (_, record) => {
   assert.instanceOf(Either.getOrThrow(Either.flip(CloudEvents.decode(record))), CloudEvents.Undecodable)
+})
+
+it("an escape that says a character is no fault, and neither is one that says nothing", () => {
+  const value = "{\"a\":\"\\uD83D\\uDE00\",\"b\":\"\\\\u0000\"}"
+  const decoded = Either.getOrThrow(CloudEvents.decode({ ...binary, value }))
+  assert.deepStrictEqual(decoded.data, { a: "\ud83d\ude00", b: "\\u0000" })
 })

@@ -1,9 +1,11 @@
 import { assert, it } from "@effect/vitest"
 import { type Envelope, sourceOf } from "@holdfast/contracts/Envelope"
 import { DeadLettered } from "@holdfast/contracts/SystemEvents"
+import { MAX_MESSAGE_BYTES } from "@holdfast/database/SqliteTransaction"
+import * as Transaction from "@holdfast/database/Transaction"
 import * as CloudEvents from "@holdfast/messaging/CloudEvents"
 import * as DeadLetters from "@holdfast/messaging/DeadLetters"
-import { AwaitsPrimary, NotYet, Unprocessable } from "@holdfast/messaging/DeliveryError"
+import { AwaitsPrimary, type HandlerError, NotYet, Unprocessable } from "@holdfast/messaging/DeliveryError"
 import * as Subscription from "@holdfast/messaging/Subscription"
 import { Clock, Effect, Exit, Scope, TestClock } from "effect"
 import {
@@ -336,4 +338,30 @@ it.scoped("a parked message that was handled elsewhere meanwhile is not handled 
     yield* TestClock.adjust("1 second")
     assert.deepStrictEqual(yield* untilHeard(agent.database, 1), ["a1"])
     assert.deepStrictEqual(yield* letters(agent), [])
+  }))
+
+it.scoped("what tells too much is a dead letter, and so is what is as large as a message may be; the copy goes without its data", () =>
+  Effect.gen(function*() {
+    const agent = yield* Effect.flatMap(temporaryDirectory, (directory) =>
+      open("ledger", directory, [
+        Subscription.on(Told, (told): Effect.Effect<unknown, HandlerError, Transaction.Transaction> =>
+          told.n === 0
+            ? Transaction.emit(Told, { ...told, key: told.key.repeat(MAX_MESSAGE_BYTES) })
+            : new Unprocessable({ code: "refused", detail: `not this: ${JSON.stringify(told)}` }))
+      ]))
+    const large = `${"\ud83d\ude00".repeat(MAX_MESSAGE_BYTES / 4)}`
+    yield* agent.consumer.deliver([
+      envelope({ key: "a", n: 0, effect: "good" }),
+      { ...envelope({ key: "a", n: 1, effect: "good" }), data: { key: large, n: 1, effect: "good" } }
+    ])
+    const found = yield* agent.database.read(DeadLetters.list({ limit: 10 }))
+    assert.deepStrictEqual(found.map(({ errorCode }) => errorCode), ["message_too_large", "refused"])
+    assert.strictEqual(DeadLetters.envelopeOf(found[1] ?? assert.fail()).data !== undefined, true)
+    assert.isAtMost(found[1]?.errorMessage.length ?? Infinity, 1_000)
+    const copies = (yield* agent.database.outbox.readAfter(0, ["ecom.ledger.dlq.v1"], 10)).map((
+      { envelope: { data } }
+    ) => data)
+    assert.deepNestedInclude(copies[0], { "envelope.data": { key: "a", n: 0, effect: "good" } })
+    assert.deepNestedInclude(copies[1], { "envelope.id": "evt_a1", "errorCode": "refused" })
+    assert.notNestedProperty(copies[1], "envelope.data")
   }))

@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import type { Envelope } from "@holdfast/contracts/Envelope"
 import { sourceOf } from "@holdfast/contracts/Envelope"
+import { isUnstorable } from "@holdfast/database/SqliteTransaction"
 import * as CloudEvents from "@holdfast/messaging/CloudEvents"
 import * as DeadLetterRecord from "@holdfast/messaging/DeadLetterRecord"
 import { Either } from "effect"
@@ -53,6 +54,19 @@ it("what is no event stands for itself under its place, whatever of it is missin
     time: "2023-11-14T22:13:20.000Z"
   })
   assert.deepInclude(decoded.data, { headers: { several: "b" }, value: "{\"n\":1}" })
+})
+
+it("what stands for a record can be stored, whatever its bytes", () => {
+  const bytes = Buffer.from([0x61, 0, 0xff, 0xed, 0xa0, 0xbd])
+  const decoded = KafkaRecord.decode("ecom.shop.events.v1", 2, {
+    ...back(CloudEvents.toBinary(envelope(1))),
+    key: Buffer.concat([Buffer.from("k".repeat(254)), Buffer.from("\ud83d\ude00")]),
+    headers: { "content-type": bytes, "na\0me": bytes },
+    value: bytes
+  })
+  assert.strictEqual(decoded.type, CloudEvents.undecodableType)
+  assert.strictEqual(decoded.key, "k".repeat(254))
+  assert.isFalse(isUnstorable(JSON.stringify(decoded)))
 })
 
 it("a batch is the first messages that fit, each topic's in their order; one that is too large goes alone", () => {

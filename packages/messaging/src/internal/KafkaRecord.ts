@@ -4,8 +4,13 @@ import type { IHeaders, KafkaMessage, Message, TopicMessages } from "kafkajs"
 import * as CloudEvents from "../CloudEvents.ts"
 import * as DeadLetterRecord from "../DeadLetterRecord.ts"
 
-const textOf = (header: IHeaders[string]): string | undefined =>
-  Array.isArray(header) ? header.at(-1)?.toString() : header?.toString()
+/** Bytes as text that every store can hold: what is no UTF-8 comes as U+FFFD, and so does NUL. */
+const storable = (bytes: Buffer | string): string => bytes.toString().replaceAll("\0", "\ufffd")
+
+const textOf = (header: IHeaders[string]): string | undefined => {
+  const last = Array.isArray(header) ? header.at(-1) : header
+  return last === undefined ? undefined : storable(last)
+}
 
 /**
  * A record as others use the word.
@@ -14,14 +19,14 @@ const textOf = (header: IHeaders[string]): string | undefined =>
  */
 export const fromMessage = (topic: string, message: KafkaMessage): CloudEvents.TopicRecord => ({
   topic,
-  key: message.key?.toString() ?? "",
+  key: storable(message.key ?? ""),
   headers: Object.fromEntries(
     Object.entries(message.headers ?? {}).flatMap(([name, header]) => {
       const text = textOf(header)
-      return text === undefined ? [] : [[name, text] as const]
+      return text === undefined ? [] : [[storable(name), text] as const]
     })
   ),
-  value: message.value?.toString() ?? null
+  value: message.value === null ? null : storable(message.value)
 })
 
 /**
