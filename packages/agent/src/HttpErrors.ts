@@ -88,7 +88,9 @@ export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()(
     code: "request_timeout",
     status: 408,
     title: "The request did not arrive in time",
-    detail: "Send the whole request within 30 seconds.",
+    detail:
+      "Nothing was carried out. Send the whole request within the time that it may take: 5 seconds, unless the operator " +
+      "or its X-Request-Deadline says otherwise.",
     severity: "low",
     recovery: "retry"
   })

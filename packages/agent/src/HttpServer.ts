@@ -93,11 +93,23 @@ interface Exchange {
   timer: NodeJS.Timeout | undefined
 }
 
+/** What every answer says besides its own headers. */
+const commonHeaders = (answer: HttpAnswer, correlationId: string, level: number): Record<string, string | number> => ({
+  "content-type": answer.contentType,
+  "content-length": Buffer.byteLength(answer.body),
+  "x-content-type-options": "nosniff",
+  "x-correlation-id": correlationId,
+  "x-degradation-level": level,
+  ...answer.headers
+})
+
+/** The answer to bytes that never became a request. */
 const rawProblem = (failure: unknown, level: number): string => {
-  const answer = ProblemJson.render(failure, { correlationId: HttpRequest.correlationId({}), level })
-  return `HTTP/1.1 ${answer.status} ${Http.STATUS_CODES[answer.status] ?? ""}\r\n` +
-    `content-type: ${answer.contentType}\r\ncontent-length: ${Buffer.byteLength(answer.body)}\r\n` +
-    `connection: close\r\n\r\n${answer.body}`
+  const correlationId = HttpRequest.correlationId({})
+  const answer = ProblemJson.render(failure, { correlationId, level })
+  const headers = { ...commonHeaders(answer, correlationId, level), connection: "close" }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${answer.status} ${Http.STATUS_CODES[answer.status] ?? ""}\r\n${lines.join("")}\r\n${answer.body}`
 }
 
 /** Who is limited; strangers each by the address that they come from. */
@@ -187,14 +199,7 @@ export const make = (options: Options) =>
       exchange.answered = true
       clearTimeout(exchange.timer)
       const { request, response } = exchange
-      const headers: Record<string, string | number> = {
-        "content-type": answer.contentType,
-        "content-length": Buffer.byteLength(answer.body),
-        "x-content-type-options": "nosniff",
-        "x-correlation-id": exchange.correlationId,
-        "x-degradation-level": exchange.level(),
-        ...answer.headers
-      }
+      const headers = commonHeaders(answer, exchange.correlationId, exchange.level())
       const trace = HttpRequest.traceParent(request.headers)
       if (trace !== undefined) headers.traceparent = trace
       // An answer before the end of the body leaves bytes on the connection that nobody wants to read.
@@ -290,8 +295,10 @@ export const make = (options: Options) =>
       if (left.right <= 0) return refuse(exchange, new Errors.DeadlineExceeded())
       admitted++
       const endsAt = exchange.startedAt + left.right
+      let isBodyAwaited = false
       exchange.timer = setTimeout(() => {
-        fail(exchange, new Errors.DeadlineExceeded())
+        // Before the body is there nothing has begun: the client need not ask what became of it.
+        fail(exchange, isBodyAwaited ? new HttpErrors.RequestTimeout() : new Errors.DeadlineExceeded())
         exchange.fiber?.unsafeInterruptAsFork(exchange.fiber.id())
       }, left.right)
       response.once("close", () => {
@@ -301,8 +308,10 @@ export const make = (options: Options) =>
         if (!exchange.answered) exchange.fiber?.unsafeInterruptAsFork(exchange.fiber.id())
       })
       const principal = HttpRequest.principal(request.headers)
-      ifAdmitted(exchange, limitedAs(principal, request), endsAt, () =>
+      ifAdmitted(exchange, limitedAs(principal, request), endsAt, () => {
+        isBodyAwaited = true
         RequestBody.read(request, options.maxBodyBytes, (body) => {
+          isBodyAwaited = false
           if (exchange.answered || response.destroyed) {
             return
           }
@@ -325,7 +334,8 @@ export const make = (options: Options) =>
             level: route.host.level(),
             levelSince: route.host.levelSince()
           }, endsAt)
-        }))
+        })
+      })
     }
 
     const servePage = (
@@ -338,10 +348,8 @@ export const make = (options: Options) =>
         return send(exchange, answer)
       }
       answer.then(
-        (ready) =>
-          send(exchange, ready),
-        (error: unknown) =>
-          fail(exchange, new Errors.InternalError(), Cause.die(error))
+        (ready) => send(exchange, ready),
+        (error: unknown) => fail(exchange, new Errors.InternalError(), Cause.die(error))
       )
     }
 
@@ -362,8 +370,7 @@ export const make = (options: Options) =>
         timer: undefined
       }
       exchanges.add(exchange)
-      response.once("close", () =>
-        exchanges.delete(exchange))
+      response.once("close", () => exchanges.delete(exchange))
       if (request.headers.host === undefined && request.httpVersion === "1.1") {
         refuse(exchange, protocolError(undefined))
       } else if (found === undefined) {
@@ -383,6 +390,8 @@ export const make = (options: Options) =>
       keepAliveTimeout: 65_000,
       requestTimeout: 30_000,
       headersTimeout: 15_000,
+      // The two hold to within a second; Node would look every thirty seconds.
+      connectionsCheckingInterval: 1_000,
       // Node would answer a request without Host by itself, and not with problem+json; nor one that expects something.
       requireHostHeader: false
     })
@@ -406,8 +415,7 @@ export const make = (options: Options) =>
         resume(Effect.fail(
           new ListenFailed({ host: options.host, port: options.port, reason: error.code ?? error.message })
         )))
-      server.listen(options.port, options.host, () =>
-        resume(Effect.void))
+      server.listen(options.port, options.host, () => resume(Effect.void))
     })
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {

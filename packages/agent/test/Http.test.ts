@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import { StoreUnavailable } from "@holdfast/database/StoreError"
-import { Context, Effect, Option } from "effect"
+import { Context, Duration, Effect, Option } from "effect"
+import { connect } from "node:net"
 import * as Endpoint from "../src/Endpoint.ts"
 import * as Handler from "../src/Handler.ts"
 import * as Surfaces from "../src/Surfaces.ts"
@@ -12,6 +13,17 @@ import { serve } from "./Serving.ts"
 const giftCards = giftCardsIn(Effect.as(Effect.sleep("100 millis"), 100))
 
 const key = (value: string) => ({ "idempotency-key": value })
+
+/** What comes back for these very bytes, until the server closes the connection. */
+const raw = (port: number, bytes: string): Effect.Effect<string> =>
+  Effect.async((resume) => {
+    let answer = ""
+    const socket = connect(port, "127.0.0.1", () => socket.write(bytes))
+    socket.on("data", (chunk) => void (answer += chunk.toString("latin1")))
+    socket.on("error", () => {})
+    socket.on("close", () => resume(Effect.succeed(answer)))
+    return Effect.sync(() => socket.destroy())
+  })
 
 describe("HTTP", () => {
   it.live("a command answers with status, ETag, Location, correlation id and level", () =>
@@ -193,6 +205,46 @@ describe("HTTP", () => {
       assert.strictEqual(past.status, 504)
       const wrong = yield* get("/giftcard/slow", { "x-request-deadline": "soon" })
       assert.strictEqual(wrong.status, 400)
+    })))
+
+  it.live("a body that does not arrive by the deadline is 408, not 504: nothing has run", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { get, port, post } = yield* serve([giftCards], { requestDeadline: Duration.millis(300) })
+      const began = performance.now()
+      for (const body of ["", "{\"amount\""]) {
+        const answer = yield* raw(
+          port,
+          "POST /giftcard/cards HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 12\r\n" +
+            `idempotency-key: late\r\n\r\n${body}`
+        )
+        assert.match(answer, /^HTTP\/1.1 408 /)
+        assert.match(answer, /\r\nretry-after: 1\r\n/)
+        assert.include(answer, "\"code\":\"request_timeout\"")
+      }
+      assert.isBelow(performance.now() - began, 3_000)
+      assert.deepStrictEqual((yield* get("/giftcard/cards")).json["items"], [])
+      assert.strictEqual((yield* post("/giftcard/cards", { amount: 5 }, key("late"))).status, 201)
+    })))
+
+  it.live("bytes that are no request are answered with level, correlation id and a problem as any other", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const { port } = yield* serve([giftCards])
+      const hostile = [
+        [`GET /health HTTP/1.1\r\nhost: a\r\nx: ${"a".repeat(20_000)}\r\n\r\n`, 431, "headers_too_large"],
+        ["GET /health HTTP/9.9\r\nhost: a\r\n\r\n", 400, "invalid_request"],
+        ["FROB /health HTTP/1.1\r\nhost: a\r\n\r\n", 400, "invalid_request"]
+      ] as const
+      for (const [bytes, status, code] of hostile) {
+        const [head = "", body = ""] = (yield* raw(port, bytes)).split("\r\n\r\n")
+        const [first, ...lines] = head.split("\r\n")
+        assert.match(String(first), new RegExp(`^HTTP/1.1 ${status} `))
+        const headers = new Headers(lines.map((line) => line.split(": ", 2) as [string, string]))
+        const problem = Object(JSON.parse(body))
+        assert.strictEqual(problem.code, code)
+        assert.strictEqual(headers.get("x-degradation-level"), "0", code)
+        assert.strictEqual(headers.get("x-correlation-id"), problem.correlationId)
+        assert.strictEqual(headers.get("connection"), "close")
+      }
     })))
 
   it.live("beyond the limit in flight requests are refused at once, probes are not", () =>

@@ -143,8 +143,8 @@ const make = (
       catch: (cause) => new AgentsUnreachable({ url, detail: messageOf(cause) })
     })
 
-  /** 429 and 5xx pass: the agents are overloaded, draining or on their way back. */
-  const passes = (status: number): boolean => status === 429 || status >= 500
+  /** 408, 429 and 5xx pass: the request was late, or the agents are overloaded, draining or on their way back. */
+  const passes = (status: number): boolean => status === 408 || status === 429 || status >= 500
 
   const send = (
     url: string,
