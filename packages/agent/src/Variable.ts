@@ -21,21 +21,8 @@ export interface Variable<A> {
   readonly parse: (text: string) => A | undefined
 }
 
-/** Longer than this, a value in an error line hides the sentence around it. */
-const MAX_SHOWN = 60
-
-/**
- * A value as it may be shown: without credentials, short, on one line.
- *
- * @category accessors
- */
-export const shown = (text: string): string => {
-  // What stands before an @ may be a password, in whatever variable it was put. Cut last: what the cut leaves of a secret
-  // is not recognised any more.
-  const at = text.lastIndexOf("@")
-  const safe = Redaction.text(at < 0 ? text : `[redacted]${text.slice(at)}`)
-  return JSON.stringify(safe.length > MAX_SHOWN ? `${safe.slice(0, MAX_SHOWN)}…` : safe)
-}
+/** A short number, alone or with a unit of time. Everything else may be a password, put into the wrong variable. */
+const harmless = /^-?\d{1,6}(?:\.\d{1,3})?(?: ?(?:ms|s|m|h|d))?$/
 
 /**
  * A fault of the variable. `problem` follows its name and makes a sentence of one line.
@@ -68,7 +55,8 @@ export const make = <A>(options: Variable<A>): Config.Config<A> =>
         return value === undefined
           ? Either.left(fault(
             options.name,
-            `must be ${options.expected}, e.g. ${options.name}=${options.example}; it is ${shown(text)}`
+            `must be ${options.expected}, e.g. ${options.name}=${options.example}` +
+              (harmless.test(text.trim()) ? `; it is "${text.trim()}"` : "")
           ))
           : Either.right(value)
       }

@@ -72,7 +72,7 @@ describe("configuration", () => {
     const [variables, line] of [
       [
         { HOLDFAST_PORT: "abc" },
-        "HOLDFAST_PORT must be a port from 0 to 65535, e.g. HOLDFAST_PORT=4000; it is \"abc\""
+        "HOLDFAST_PORT must be a port from 0 to 65535, e.g. HOLDFAST_PORT=4000"
       ],
       [
         { HOLDFAST_PORT: "70000" },
@@ -80,31 +80,31 @@ describe("configuration", () => {
       ],
       [
         { LOG_LEVEL: "loud" },
-        "LOG_LEVEL must be one of trace, debug, info, warning, error, fatal, none, e.g. LOG_LEVEL=info; it is \"loud\""
+        "LOG_LEVEL must be one of trace, debug, info, warning, error, fatal, none, e.g. LOG_LEVEL=info"
       ],
-      [{ LOG_FORMAT: "xml" }, "LOG_FORMAT must be pretty or json, e.g. LOG_FORMAT=json; it is \"xml\""],
+      [{ LOG_FORMAT: "xml" }, "LOG_FORMAT must be pretty or json, e.g. LOG_FORMAT=json"],
       [
         { HOLDFAST_DRAIN_SETTLE: "1 hour" },
-        "HOLDFAST_DRAIN_SETTLE must be a time of at most 5 s, e.g. HOLDFAST_DRAIN_SETTLE=5s; it is \"1 hour\""
+        "HOLDFAST_DRAIN_SETTLE must be a time of at most 5 s, e.g. HOLDFAST_DRAIN_SETTLE=5s"
       ],
       ...["fast", "0/1s", "10", "10/1ms", "10/1s/2"].map((text) =>
         [
           { HOLDFAST_RATE_LIMIT: text },
           "HOLDFAST_RATE_LIMIT must be a number of requests from 1 to 1000000 in a time from 1 s to 24 h, e.g. " +
-          `HOLDFAST_RATE_LIMIT=1000/1s; it is "${text}"`
+          "HOLDFAST_RATE_LIMIT=1000/1s" + (text === "10" ? "; it is \"10\"" : "")
         ] as const
       ),
       [
         { HOLDFAST_FALLBACK: "no" },
-        "HOLDFAST_FALLBACK must be allowed or forbidden, e.g. HOLDFAST_FALLBACK=forbidden; it is \"no\""
+        "HOLDFAST_FALLBACK must be allowed or forbidden, e.g. HOLDFAST_FALLBACK=forbidden"
       ],
       [
         { GIFTCARD_FALLBACK: "no" },
-        "GIFTCARD_FALLBACK must be allowed or forbidden, e.g. GIFTCARD_FALLBACK=forbidden; it is \"no\""
+        "GIFTCARD_FALLBACK must be allowed or forbidden, e.g. GIFTCARD_FALLBACK=forbidden"
       ],
       [
         { HOLDFAST_BACKLOG_MAX_AGE: "24 days" },
-        "HOLDFAST_BACKLOG_MAX_AGE must be a time from 1 s to 720 h, e.g. HOLDFAST_BACKLOG_MAX_AGE=24h; it is \"24 days\""
+        "HOLDFAST_BACKLOG_MAX_AGE must be a time from 1 s to 720 h, e.g. HOLDFAST_BACKLOG_MAX_AGE=24h"
       ],
       [
         { HOLDFAST_BACKLOG_MAX_OPERATIONS: "0" },
@@ -114,7 +114,7 @@ describe("configuration", () => {
       [
         { INVENTORY_URL: "http://me:secret@127.0.0.1:4003" },
         "INVENTORY_URL must be an http:// or https:// address without a user, e.g. " +
-        "INVENTORY_URL=http://127.0.0.1:4003; it is \"[redacted]@127.0.0.1:4003\""
+        "INVENTORY_URL=http://127.0.0.1:4003"
       ],
       [
         { DATABASE_URL: "mysql://root:secret@db/shop" },
@@ -123,7 +123,7 @@ describe("configuration", () => {
       ],
       [
         { KAFKA_BROKERS: "kafka" },
-        "KAFKA_BROKERS must be a list of HOST:PORT, e.g. KAFKA_BROKERS=kafka-1:9092,kafka-2:9092; it is \"kafka\""
+        "KAFKA_BROKERS must be a list of HOST:PORT, e.g. KAFKA_BROKERS=kafka-1:9092,kafka-2:9092"
       ],
       [
         { KAFKA_BROKERS: "kafka:9092", KAFKA_SASL_MECHANISM: "plain" },
@@ -145,6 +145,22 @@ describe("configuration", () => {
       Effect.map(load(variables), (error) => {
         assert.strictEqual(error.message, line)
       }))
+  }
+
+  for (
+    const name of ["HOLDFAST_PORT", "HOLDFAST_HOST", "LOG_LEVEL", "KAFKA_BROKERS", "DATABASE_URL", "REDIS_URL"].concat(
+      ["ORDER_URL", "PAYMENT_FALLBACK", "HOLDFAST_RATE_LIMIT", "HOLDFAST_DRAIN_SETTLE", "KAFKA_SSL", "KAFKA_CA_FILE"]
+    )
+  ) {
+    it.effect(`a password that was put into ${name} is not shown`, () =>
+      Effect.forEach(
+        ["Sekrit9!pw", "1234567!", "12Sekrit9!"],
+        (password) =>
+          Effect.map(load({ [name]: password }), (error) => {
+            assert.include(error.message, name)
+            assert.notInclude(error.message, password)
+          })
+      ))
   }
 
   it.effect("a long value with line breaks still makes one line", () =>
