@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { examine, expectFaults, faults } from "./Examination.ts"
-import { temporary } from "./Shop.ts"
+import { temporary, until } from "./Shop.ts"
 
 const Output = Schema.parseJson(Schema.Struct({
   status: Schema.String,
@@ -76,6 +76,7 @@ describe("doctor", () => {
       const folder = yield* temporary
       writeFileSync(join(folder, "file"), "")
       yield* expectFaults({ HOLDFAST_DATA_DIR: join(folder, "file") }, ["fail data.folder no_folder"])
+      yield* expectFaults({ HOLDFAST_DATA_DIR: join(folder, "file", "in it") }, ["fail data.folder no_folder"])
       yield* expectFaults({ HOLDFAST_DATA_DIR: folder, HOLDFAST_PORT: String(yield* stranger) }, [
         "fail port port_in_use"
       ])
@@ -84,6 +85,26 @@ describe("doctor", () => {
         "warn address open_to_others"
       ])
     }))
+
+  it.scopedLive.skipIf(!existsSync("/proc/self"))(
+    "a folder that nobody can make, and agents that live without it",
+    () =>
+      Effect.gen(function*() {
+        const HOLDFAST_DATA_DIR = "/proc/holdfast/shop"
+        const { findings } = yield* examine({ HOLDFAST_DATA_DIR })
+        assert.include(faults(findings), "fail data.folder not_writable")
+        const port = yield* HoldfastProcess.freePort
+        const agents = yield* HoldfastProcess.run(["start", "--port", String(port)], { HOLDFAST_DATA_DIR })
+        const ready = yield* until(Effect.promise(() =>
+          fetch(`http://127.0.0.1:${port}/health/ready`, { signal: AbortSignal.timeout(1_000) })
+            .then((response) => response.text(), () => undefined)
+        ))
+        assert.include(ready, `the folder ${HOLDFAST_DATA_DIR} cannot be made (E`)
+        agents.signal("SIGTERM")
+        assert.strictEqual(yield* agents.exit, 0)
+      }),
+    30_000
+  )
 
   it.scopedLive.skipIf(!existsSync("/dev/shm"))("a folder in memory", () =>
     Effect.gen(function*() {
@@ -124,6 +145,11 @@ describe("doctor", () => {
         DATABASE_URL: `postgres://me:hunter2@127.0.0.1:${yield* HoldfastProcess.freePort}/shop`,
         REDIS_URL: "redis://:hunter/3@cache"
       })
+      // A password in the wrong variable.
+      yield* expectFaults({ HOLDFAST_DATA_DIR: dataDir, HOLDFAST_PORT: "hunter4pw" }, ["fail config config_invalid"])
+        .pipe(
+          Effect.map((findings) => assert.notInclude(JSON.stringify(findings), "hunter4pw"))
+        )
       assert.strictEqual(yield* ill.exit, 1)
       const { checks, status } = yield* Schema.decode(Output)(ill.output().stdout)
       assert.strictEqual(status, "fail")

@@ -2,15 +2,15 @@ import { openLock } from "@holdfast/database/SqliteConnection"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import {
-  accessSync,
   closeSync,
-  constants,
   existsSync,
   fsyncSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   rmSync,
   statfsSync,
   statSync,
@@ -83,7 +83,11 @@ const writable = (folder: string): Effect.Effect<Finding> =>
       return fail("data.folder", "no_folder", `${place} is a file`, "set HOLDFAST_DATA_DIR to a folder")
     }
     if (place !== folder) {
-      yield* attempt(() => accessSync(place, constants.W_OK))
+      // Who may write there may still not be able to: a disk may be read-only, and /proc takes no folders.
+      yield* Effect.mapError(
+        attempt(() => rmdirSync(mkdtempSync(join(place, ".doctor-")))),
+        ({ detail }) => new Denied({ detail: `${folder} cannot be made: ${detail}` })
+      )
       return ok("data.folder", `${folder} will be made`)
     }
     const taken = yield* attempt(() => write(folder))
@@ -173,7 +177,7 @@ const isHeld = (path: string): boolean => {
 }
 
 const locks = (folder: string): ReadonlyArray<Finding> => {
-  const files = statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true
+  const files = existsSync(folder) && statSync(folder).isDirectory()
     ? readdirSync(folder).filter((name) => name.endsWith(".lock"))
     : []
   const agentsOf = new Map<string, Array<string>>()

@@ -1,5 +1,5 @@
 import { openWriter } from "@holdfast/database/SqliteConnection"
-import { mkdirSync } from "node:fs"
+import * as StoreFolder from "@holdfast/database/StoreFolder"
 import { join } from "node:path"
 
 /** Money at the gateway, for one authorisation; amounts in minor units. */
@@ -60,7 +60,7 @@ const schema = `
  * may cost its last moments, which is what `synchronous = NORMAL` saves.
  */
 export const open = (directory: string) => {
-  mkdirSync(directory, { recursive: true })
+  StoreFolder.make(directory)
   const connection = openWriter(join(directory, "sandbox-gateway.sqlite"))
   connection.pragma("synchronous = NORMAL")
   connection.exec(schema)
