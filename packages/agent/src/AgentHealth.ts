@@ -1,5 +1,6 @@
 import type { WriteClass } from "@holdfast/contracts/CommandPolicy"
-import type { FailbackReport } from "@holdfast/database/Database"
+import type { FailbackReport, PrimaryStatus } from "@holdfast/database/Database"
+import type { Lane } from "@holdfast/messaging/EventBus"
 import * as Degradation from "@holdfast/resilience/Degradation"
 import type { Dependency, State } from "@holdfast/resilience/Dependency"
 import * as AgentConfig from "./AgentConfig.ts"
@@ -69,7 +70,9 @@ const affected = (agent: AgentStatus): ReadonlyArray<string> =>
 export const databaseWord = (agent: AgentStatus): "connected" | "degraded" | "failed" => {
   const { level, reasons } = agent.degradation()
   if (agent.database === undefined || level === 4) return "failed"
-  return reasons.every((reason) => reason === "bus_away") && !isAlone(agent) ? "connected" : "degraded"
+  return reasons.every((reason) => reason === "bus_away" || reason === "bus_joining") && !isAlone(agent)
+    ? "connected"
+    : "degraded"
 }
 
 /** The word for the broker. */
@@ -109,6 +112,7 @@ const dependencyOf = (dependency: Pick<Dependency, "current">) => {
     since: iso(state.since),
     ...(state.cause === undefined ? {} : { cause: state.cause }),
     breaker: breakerOf(state),
+    ...(state.recoveryError === undefined ? {} : { recoveryError: state.recoveryError }),
     ...(state.lastError === undefined ? {} : { lastError: state.lastError }),
     ...since(state.lastErrorAt, "lastErrorAt"),
     ...since(state.answeredAt, "answeredAt"),
@@ -145,12 +149,31 @@ const backlogOf = (agent: AgentStatus, { now }: Moment) => {
 export const outboxDepth = (agent: AgentStatus, { agents }: Moment): number =>
   agent.broker === undefined
     ? agents.flatMap((other) => other.lanes()).filter(({ source }) => source === agent.name)
-      .reduce((most, { lag }) => Math.max(most, lag), 0)
+      .reduce((most, { lag = 0 }) => Math.max(most, lag), 0)
     : agent.database?.relay.depth() ?? 0
+
+/**
+ * The agent's lanes. While the broker is away nobody knows how many messages there are.
+ *
+ * @category accessors
+ */
+export const lanesOf = (agent: AgentStatus): ReadonlyArray<Lane> =>
+  agent.broker === undefined || agent.broker.current().status === "up"
+    ? agent.lanes()
+    : agent.lanes().map((lane) => ({ ...lane, lag: undefined }))
+
+/** Messages that the agent has not heard yet; undefined while that is not known of all its sources. */
+const lagOf = (agent: AgentStatus): number | undefined => {
+  const lags = lanesOf(agent).map(({ lag }) => lag)
+  // Without a broker an agent that has joined and hears nobody has nothing before it.
+  if (lags.length === 0) return agent.broker === undefined && agent.standing() !== undefined ? 0 : undefined
+  return lags.reduce((sum, lag) => sum === undefined || lag === undefined ? undefined : sum + lag, 0)
+}
 
 const dependenciesOf = (agent: AgentStatus, moment: Moment) => {
   const { broker, cache, database, file } = agent
   const primary = database?.primary
+  const lag = lagOf(agent)
   return {
     ...(agent.facts().primary === "absent" ? {} : {
       postgres: primary === undefined ? { status: "away", since: iso(agent.phaseSince) } : {
@@ -175,7 +198,7 @@ const dependenciesOf = (agent: AgentStatus, moment: Moment) => {
     ...(broker === undefined ? {} : {
       kafka: {
         ...dependencyOf(broker),
-        lag: agent.lanes().reduce((sum, { lag }) => sum + lag, 0),
+        ...(lag === undefined ? {} : { lag }),
         outbox: outboxDepth(agent, moment),
         ...(agent.publishing()?.lastError === undefined ? {} : { publishError: agent.publishing()?.lastError })
       }
@@ -201,10 +224,40 @@ const fateInWords: Readonly<Record<CommandFate.CommandFate, string>> = {
   refused: "are answered 503 with Retry-After; nothing is stored"
 }
 
+/** Reasons for which the store takes nothing, so that what is heard cannot be handled. */
+const unstorable: ReadonlyArray<Degradation.Reason> = [
+  "primary_away_fallback_forbidden",
+  "nothing_can_be_served",
+  "no_store_answers",
+  "standby_unwritable",
+  "backlog_full"
+]
+
+/** What becomes of messages, by what is so now, whatever the level. */
+const messagesOf = (agent: AgentStatus): string => {
+  const standing = agent.standing()
+  if (standing === undefined) return "are neither heard nor sent yet; the agent has not joined the bus"
+  const { isHearing, isSending } = standing
+  const isHandling = !agent.degradation().reasons.some((reason) => unstorable.includes(reason))
+  if (isHearing && isHandling) {
+    return isSending
+      ? isAlone(agent)
+        ? "are heard and sent; commands whose class is provisional or refused wait for Postgres"
+        : "are heard and sent"
+      : "are heard; its own wait in the outbox"
+  }
+  const where = agent.broker === undefined ? "with who sent them" : "on the broker"
+  if (isSending) {
+    return isHandling
+      ? `are sent, and not heard${agent.facts().bus === "recovering" ? " yet" : ""}; those of others wait ${where}`
+      : `are sent; those of others wait ${where} until they can be stored`
+  }
+  return `wait in the outbox and ${where}`
+}
+
 /** What still works, and what of the agent's commands does not. */
 const worksOf = (agent: AgentStatus) => {
   const { level } = agent.degradation()
-  const { bus } = agent.facts()
   const of = (fate: CommandFate.CommandFate) =>
     agent.commands.filter(({ writeClass }) => fateOf(agent, writeClass) === fate).map(endpoint)
   const replicas = agent.database?.primary?.replicas() ?? 1
@@ -212,19 +265,23 @@ const worksOf = (agent: AgentStatus) => {
     reads: level === 4
       ? "are answered 503"
       : level === 3 || (isAlone(agent) && replicas > 1)
-      ? "are answered from the file as of some time ago, with X-Data-As-Of"
+      ? `are answered from ${
+        agent.database?.primary?.persistence === "memory" ? "memory" : "the file"
+      } as of some time ago, with X-Data-As-Of`
       : "are answered",
     commands: Object.fromEntries(CLASSES.map((writeClass) => [writeClass, fateInWords[fateOf(agent, writeClass)]])),
-    messages: level >= 3
-      ? "are neither heard nor sent; they wait"
-      : bus === "away"
-      ? "wait in the outbox and on the broker"
-      : isAlone(agent)
-      ? "are heard and sent; commands whose class is provisional or refused wait for Postgres"
-      : "are heard and sent",
+    messages: messagesOf(agent),
     affectedEndpoints: { kept: of("kept"), bounded: of("bounded"), refused: of("refused") }
   }
 }
+
+/** That the file is none, and why. */
+const inMemory = ({ inMemoryBecause = "the data folder cannot be used" }: PrimaryStatus): string =>
+  `what the file should hold is in memory (${inMemoryBecause})`
+
+const fileFault = ({ database, fault, file }: AgentStatus): string =>
+  fault ?? (database?.primary?.persistence === "memory" ? inMemory(database.primary) : undefined) ??
+    file?.current().lastError ?? "not opened yet"
 
 const toMerge = (agent: AgentStatus, { now }: Moment): string => {
   const { oldestAt = now, pending = 0 } = agent.database?.primary?.backlog() ?? {}
@@ -237,7 +294,18 @@ const because = (dependency: Pick<Dependency, "current"> | undefined): string =>
   return error === undefined ? "" : ` (${error})`
 }
 
-const postgres = (agent: AgentStatus): string => `Postgres is away${because(agent.database?.primary?.dependency)}`
+/** That it does not serve, and why. */
+const awayInWords = (name: string, dependency: Pick<Dependency, "current"> | undefined): string => {
+  const { lastError, recoveryError, status } = dependency?.current() ?? { status: "away" }
+  if (recoveryError !== undefined && (status === "recovering" || lastError === recoveryError)) {
+    return `${name} answers, but the last return to it failed (${recoveryError})`
+  }
+  return lastError === undefined ? `${name} is not reached yet` : `${name} is away (${lastError})`
+}
+
+const postgres = (agent: AgentStatus): string => awayInWords("Postgres", agent.database?.primary?.dependency)
+
+const kafka = (agent: AgentStatus): string => awayInWords("Kafka", agent.broker)
 
 const withoutStore = (agent: AgentStatus, consequence: string): string =>
   agent.facts().primary === "absent" ? consequence : `${postgres(agent)}; ${consequence}`
@@ -255,15 +323,34 @@ const reasonInWords: Readonly<Record<Degradation.Reason, (agent: AgentStatus) =>
       : `${postgres(agent)}; SQLite cannot be written in its place, reads only${because(agent.file)}`,
   primary_and_bus_away: (agent) =>
     "Postgres and Kafka are both away: reads only, and messages wait in the outbox; " +
-    `${postgres(agent)}, Kafka${because(agent.broker)}`,
+    `${postgres(agent)}, ${kafka(agent)}`,
   backlog_full: () => "the backlog is full: reads only until Postgres has taken it",
-  bus_away: (agent) => `Kafka is away${because(agent.broker)}; messages wait in the outbox`,
+  bus_away: (agent) =>
+    `${kafka(agent)}; messages ${agent.standing()?.isSending === true ? "of others wait there" : "wait in the outbox"}`,
+  bus_joining: (agent) =>
+    agent.broker?.current().status === "up"
+      ? "Kafka answers, and the agent has not joined it yet; messages of others wait there"
+      : `${kafka(agent)}; messages wait in the outbox`,
   standby_serves: (agent) =>
     agent.isDrilling()
       ? "a drill; SQLite serves in place of Postgres"
       : `${postgres(agent)}; SQLite serves in its place`,
   merging: (agent) =>
     `${agent.isDrilling() ? "a drill: " : ""}Postgres is back and takes what SQLite has taken meanwhile`
+}
+
+/** What held until lately and still counts. */
+const pastInWords: Readonly<Record<Degradation.Reason, string>> = {
+  primary_away_fallback_forbidden: "Postgres was away",
+  nothing_can_be_served: "no store could be opened",
+  no_store_answers: "no store answered",
+  standby_unwritable: "SQLite could not be written",
+  primary_and_bus_away: "Postgres and Kafka were both away",
+  backlog_full: "the backlog was full",
+  bus_away: "Kafka was away",
+  bus_joining: "the agent had not joined Kafka",
+  standby_serves: "Postgres was away",
+  merging: "Postgres was taking what SQLite had taken"
 }
 
 const ofPrimary: ReadonlyArray<Degradation.Reason> = ["primary_and_bus_away", "standby_serves"]
@@ -288,14 +375,33 @@ const covered: Readonly<Partial<Record<Degradation.Reason, ReadonlyArray<Degrada
  *
  * @category accessors
  */
-export const reasonsOf = (agent: AgentStatus): ReadonlyArray<string> => {
-  const { reasons } = agent.degradation()
+export const reasonsOf = (agent: AgentStatus): ReadonlyArray<string> =>
+  uncovered(agent.degradation().reasons).map((reason) => reasonInWords[reason](agent))
+
+/** Each cause once. */
+const uncovered = (reasons: ReadonlyArray<Degradation.Reason>): ReadonlyArray<Degradation.Reason> => {
   const said = new Set<Degradation.Reason>()
-  return reasons.flatMap((reason) => {
-    if (said.has(reason)) return []
+  return reasons.filter((reason) => {
+    if (said.has(reason)) return false
     for (const other of covered[reason] ?? []) said.add(other)
-    return [reasonInWords[reason](agent)]
+    return true
   })
+}
+
+/**
+ * That the level is kept worse than what is wrong now deserves, for how long and why.
+ *
+ * @category accessors
+ */
+export const keptOf = (agent: AgentStatus, now: number): ReadonlyArray<string> => {
+  const { held, level } = agent.degradation()
+  if (held === undefined) return []
+  const was = uncovered(held.reasons).map((reason) => pastInWords[reason]).join(", ")
+  return [
+    `level ${level} is kept for ${
+      span(held.until - now)
+    } more: ${was} until lately, again within a minute of the return`
+  ]
 }
 
 /**
@@ -343,12 +449,10 @@ export const unheardIn = (who: string, unheard: ReadonlyArray<string>): string =
 /** What a party outside leaves to wait. */
 const heldUp = (party: Outside.Party): string => {
   const { calls, oldestMillis } = party.waiting()
-  const waits = calls === 0
-    ? "no call waits for its answer"
-    : `${counted(calls, "call waits", "calls wait")} for its answer, the oldest for ${span(oldestMillis)}`
-  return party.current().status === "up"
-    ? `the ${party.name} answers, but not every call: ${waits}`
-    : `the ${party.name} does not answer${because(party)}; ${waits}`
+  const waits = `${counted(calls, "call waits", "calls wait")} for the ${party.name}`
+  const waiting = calls === 0 ? [] : [`${waits}, the oldest for ${span(oldestMillis)}`]
+  const silence = party.current().status === "up" ? [] : [`the ${party.name} does not answer${because(party)}`]
+  return [...silence, ...waiting].join("; ")
 }
 
 /**
@@ -357,7 +461,7 @@ const heldUp = (party: Outside.Party): string => {
  * @category accessors
  */
 export const notesOf = (agent: AgentStatus, moment: Moment): ReadonlyArray<string> => {
-  const { heldUntil, memoryCache } = agent.degradation()
+  const { memoryCache } = agent.degradation()
   const primary = agent.database?.primary
   const repaired = primary?.stats.lastFailback?.repaired ?? 0
   const waiting = waitingOf(agent)
@@ -367,13 +471,11 @@ export const notesOf = (agent: AgentStatus, moment: Moment): ReadonlyArray<strin
     ...reasonsOf(agent),
     ...(agent.unheard.length === 0 ? [] : [unheardIn(agent.name, agent.unheard)]),
     ...((primary?.backlog().pending ?? 0) > 0 ? [`writes wait for Postgres; ${toMerge(agent, moment)}`] : []),
-    ...(heldUntil === undefined || heldUntil <= moment.now
-      ? []
-      : [`what was away is back; the level gets better in ${span(heldUntil - moment.now)} if it stays`]),
+    ...keptOf(agent, moment.now),
     ...(primary?.persistence === "memory"
-      ? ["the data folder cannot be used: while Postgres is away nothing can be written; see the log"]
+      ? [`${inMemory(primary)}: while Postgres is away nothing can be written`]
       : []),
-    ...(memoryCache ? [`memory stands in for Redis${because(agent.cache)}`] : []),
+    ...(memoryCache ? [`memory stands in for Redis${because(agent.cache) || " (not reached yet)"}`] : []),
     ...agent.outside.filter(Outside.isHeldUp).map(heldUp),
     ...waits("conflicts"),
     ...(agent.intentsWaiting > 0
@@ -471,7 +573,8 @@ const postgresChecks = (agent: AgentStatus, { now }: Moment): Readonly<Record<st
 }
 
 const busChecks = (agent: AgentStatus, moment: Moment): Readonly<Record<string, Check>> => {
-  const lag = agent.lanes().reduce((sum, lane) => sum + lane.lag, 0)
+  const lag = lagOf(agent)
+  const broker = agent.broker?.current()
   const paused = agent.lanes().find((lane) => lane.paused)
   const depth = outboxDepth(agent, moment)
   const outbox: Check = {
@@ -482,7 +585,7 @@ const busChecks = (agent: AgentStatus, moment: Moment): Readonly<Record<string, 
   }
   const heard: Check = {
     componentType: "component",
-    status: paused === undefined ? "pass" : "warn",
+    status: paused === undefined && (broker === undefined || broker.status === "up") ? "pass" : "warn",
     ...observed(lag, "messages"),
     ...(paused?.lastError === undefined ? {} : { output: paused.lastError })
   }
@@ -517,7 +620,7 @@ export const checksOf = (agent: AgentStatus, moment: Moment): Readonly<Record<st
       componentType: "datastore",
       status: agent.database === undefined ? "fail" : isFileLost ? "warn" : "pass",
       ...observed(store?.lastCommitMillis ?? 0, "ms", 2),
-      ...(isFileLost ? { output: agent.fault ?? agent.file?.current().lastError ?? "not opened yet" } : {})
+      ...(isFileLost ? { output: fileFault(agent) } : {})
     },
     "sqlite:queued": {
       componentType: "datastore",
@@ -565,7 +668,7 @@ export const checksOf = (agent: AgentStatus, moment: Moment): Readonly<Record<st
  * @category accessors
  */
 export const detailOf = (agent: AgentStatus, moment: Moment) => {
-  const { level, reasons, since: levelSince } = agent.degradation()
+  const { held, level, reasons, since: levelSince } = agent.degradation()
   const backlog = backlogOf(agent, moment)
   const lastFailback = agent.database?.primary?.stats.lastFailback
   return {
@@ -576,6 +679,7 @@ export const detailOf = (agent: AgentStatus, moment: Moment) => {
     degradationName: Degradation.names[level],
     degradationSince: iso(levelSince),
     reasons,
+    ...(held === undefined ? {} : { held: { until: iso(held.until), reasons: held.reasons } }),
     notes: notesOf(agent, moment),
     persistence: agent.database?.primary?.persistence ?? "file",
     fallback: agent.fallback,
@@ -584,10 +688,10 @@ export const detailOf = (agent: AgentStatus, moment: Moment) => {
     ...(backlog === undefined ? {} : { backlog }),
     ...(lastFailback === undefined ? {} : { lastFailback: failbackOf(lastFailback) }),
     outbox: { depth: outboxDepth(agent, moment), lastSeq: agent.database?.outbox.lastSeq() ?? 0 },
-    lanes: agent.lanes().map(({ lag, lastError, paused, position, source }) => ({
+    lanes: lanesOf(agent).map(({ lag, lastError, paused, position, source }) => ({
       source,
       position,
-      lag,
+      ...(lag === undefined ? {} : { lag }),
       paused,
       ...(lastError === undefined ? {} : { lastError })
     }))

@@ -1,7 +1,7 @@
 import type { WriteClass } from "@holdfast/contracts/CommandPolicy"
 import type { DatabaseShape } from "@holdfast/database/Database"
 import type { Consumer } from "@holdfast/messaging/Consumer"
-import type { Lane, Publishing } from "@holdfast/messaging/EventBus"
+import type { Lane, Publishing, Standing } from "@holdfast/messaging/EventBus"
 import type * as Degradation from "@holdfast/resilience/Degradation"
 import type { Dependency } from "@holdfast/resilience/Dependency"
 import type { FailbackTimes } from "./FailbackTimes.ts"
@@ -68,6 +68,8 @@ export interface AgentStatus {
   readonly lanes: () => ReadonlyArray<Lane>
   /** How far its messages have come on their way to a broker; undefined without one. */
   readonly publishing: () => Publishing | undefined
+  /** What reaches it on the bus and what leaves it; undefined before it has joined. */
+  readonly standing: () => Standing | undefined
   /** The broker that the process shares; undefined where the bus is embedded. */
   readonly broker: Dependency | undefined
   /** The cache that the process shares; undefined where memory is the cache by choice. */

@@ -3,7 +3,7 @@ import { DegradationChanged } from "@holdfast/contracts/SystemEvents"
 import type { DatabaseShape } from "@holdfast/database/Database"
 import { retention } from "@holdfast/database/Operation"
 import * as Transaction from "@holdfast/database/Transaction"
-import type * as Degradation from "@holdfast/resilience/Degradation"
+import * as Degradation from "@holdfast/resilience/Degradation"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -27,12 +27,13 @@ export const announce = (
 ): Effect.Effect<void, never, Scope.Scope> => {
   const { agent } = database
   let last = degradation.current().level
-  const tell = ({ level, reasons, since }: Degradation.State) =>
+  const tell = (state: Degradation.State) =>
     Effect.suspend(() => {
+      const { level, since } = state
       const from = last
       if (from === level) return Effect.void
       last = level
-      const cause = reasons.join(", ") || "all as configured"
+      const cause = Degradation.causes(state).join(", ") || "all as configured"
       const id = `level:${agent}:${instance}:${since}:${level}`
       const event = database.execute({
         id,

@@ -1,4 +1,4 @@
-import type * as Degradation from "@holdfast/resilience/Degradation"
+import * as Degradation from "@holdfast/resilience/Degradation"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -42,11 +42,12 @@ export const follow = (
     const transitions = new Map<string, Transition>()
     let last: Degradation.Level = degradation.current().level
     let since = now()
-    const count = ({ level, reasons }: Degradation.State) => {
+    const count = (state: Degradation.State) => {
+      const { level } = state
       if (level === last) return
       const at = now()
       spent[last] = (spent[last] ?? 0) + at - since
-      const reason = reasons[0] ?? "recovered"
+      const reason = Degradation.causes(state)[0] ?? "recovered"
       const name = `${last} ${level} ${reason}`
       const known = transitions.get(name)
       if (known === undefined) transitions.set(name, { from: last, to: level, reason, count: 1 })

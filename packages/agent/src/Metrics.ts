@@ -223,10 +223,10 @@ const families = (sources: Sources): ReadonlyArray<PrometheusText.Family> => {
     },
     {
       name: "holdfast_degradation_reason",
-      help: "1 for each reason of the level.",
+      help: "1 for each reason of the level, what held until lately and still counts among them.",
       type: "gauge",
       samples: each((agent) =>
-        agent.degradation().reasons.map((reason) => ({
+        Degradation.causes(agent.degradation()).map((reason) => ({
           labels: { agent: agent.name, reason, name: Degradation.names[agent.degradation().level] },
           value: 1
         }))
@@ -264,7 +264,7 @@ const families = (sources: Sources): ReadonlyArray<PrometheusText.Family> => {
     },
     {
       name: "holdfast_dependency_response_seconds",
-      help: "How long the dependency took to answer its last good probe.",
+      help: "How long the dependency took to answer its last good probe; a party outside, its last answered call.",
       type: "gauge",
       samples: each((agent) =>
         dependenciesOf(agent).flatMap(([dependency, watched]) => {
@@ -277,7 +277,7 @@ const families = (sources: Sources): ReadonlyArray<PrometheusText.Family> => {
     },
     {
       name: "holdfast_dependency_waiting_calls",
-      help: "Calls of a party outside that are due, or made and without an answer.",
+      help: "Calls of a party outside that are to be made, or made and without an answer.",
       type: "gauge",
       samples: each((agent) =>
         agent.outside.map((party) => ({
@@ -397,10 +397,12 @@ const families = (sources: Sources): ReadonlyArray<PrometheusText.Family> => {
     },
     {
       name: "holdfast_consumer_lag",
-      help: "Messages of the source behind the consumer's position.",
+      help: "Messages of the source behind the consumer's position; none while it is not known.",
       type: "gauge",
       samples: each((agent) =>
-        agent.lanes().map((lane) => ({ labels: { agent: agent.name, source: lane.source }, value: lane.lag }))
+        AgentHealth.lanesOf(agent).flatMap(({ lag, source }) =>
+          lag === undefined ? [] : [{ labels: { agent: agent.name, source }, value: lag }]
+        )
       )
     },
     {

@@ -1,21 +1,24 @@
+import * as Degradation from "@holdfast/resilience/Degradation"
 import type { Dependency } from "@holdfast/resilience/Dependency"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as AgentHealth from "./AgentHealth.ts"
 import type { AgentStatus } from "./AgentStatus.ts"
 
-/** A dependency that has not said anything by then is away. */
+/** A dependency that has not said anything by then is away; a bus that is not joined by then is worth a line. */
 const SIGN_WITHIN = "10 seconds"
 
-/** Ends once it is known how the dependency is: until its first answer it counts as away, which nobody needs to read. */
-const known = (dependency: Dependency | undefined): Effect.Effect<void> => {
-  const isKnown = () => {
-    const { lastError, status } = dependency?.current() ?? { status: "up" }
-    return status === "up" || lastError !== undefined
-  }
+/** Ends once it is known how things are: what is only not reached yet nobody needs to read. */
+const known = (isKnown: () => boolean): Effect.Effect<void> => {
   const look = Effect.suspend(() => isKnown() ? Effect.void : Effect.sleep("20 millis"))
   return Effect.asVoid(Effect.timeoutOption(Effect.repeat(look, { until: isKnown }), SIGN_WITHIN))
+}
+
+const hasSpoken = (dependency: Dependency): boolean => {
+  const { lastError, status } = dependency.current()
+  return status === "up" || lastError !== undefined
 }
 
 /**
@@ -30,22 +33,29 @@ export const ofLevel = (
 ): Effect.Effect<void, never, Scope.Scope> => {
   let last = 0
   const tell = Effect.suspend(() => {
-    const { level, reasons } = agent.degradation()
+    const state = agent.degradation()
+    const { level } = state
     const from = last
     if (from === level) return Effect.void
     last = level
     const isDrill = agent.isDrilling()
-    const words = level === 0 ? "all as configured" : AgentHealth.reasonsOf(agent).join("; ")
-    const line = `level ${level}: ${words}`
-    return Effect.annotateLogs(level > from && !isDrill ? Effect.logWarning(line) : Effect.logInfo(line), {
-      agent: agent.name,
-      from,
-      to: level,
-      reason: isDrill ? "drill" : reasons.join(", ") || "all as configured"
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const words = [...AgentHealth.reasonsOf(agent), ...AgentHealth.keptOf(agent, now)]
+      const line = `level ${level}: ${level === 0 ? "all as configured" : words.join("; ")}`
+      return Effect.annotateLogs(level > from && !isDrill ? Effect.logWarning(line) : Effect.logInfo(line), {
+        agent: agent.name,
+        from,
+        to: level,
+        reason: isDrill ? "drill" : Degradation.causes(state).join(", ") || "all as configured"
+      })
     })
   })
+  const isJoining = () => agent.degradation().reasons.every((reason) => reason === "bus_joining")
   return Effect.asVoid(Effect.forkScoped(
-    Effect.zipRight(known(agent.broker), Stream.runForEach(changes, () => tell))
+    Effect.zipRight(
+      known(() => agent.degradation().level === 0 || !isJoining()),
+      Stream.runForEach(changes, () => tell)
+    )
   ))
 }
 
@@ -70,7 +80,7 @@ export const ofDependency = (
       : Effect.logInfo(`${name} is back`)
   })
   return Effect.asVoid(Effect.forkScoped(
-    Effect.zipRight(known(dependency), Stream.runForEach(dependency.changes, () => tell))
+    Effect.zipRight(known(() => hasSpoken(dependency)), Stream.runForEach(dependency.changes, () => tell))
   ))
 }
 

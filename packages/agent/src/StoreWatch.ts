@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as LevelFacts from "./LevelFacts.ts"
 
 const PROBE = "probe:store"
 
@@ -22,7 +23,7 @@ const write = Effect.gen(function*() {
 
 /**
  * The store, watched: the first write or read that finds it unavailable lowers the level to 3 before its caller hears of
- * it; probing writes raise the level again.
+ * it; probing writes raise the level again. That the backlog is full is told before the command that filled it is answered.
  *
  * @category constructors
  */
@@ -64,7 +65,11 @@ export const make = (
     const watched: DatabaseShape = {
       ...database,
       stats: database.stats,
-      execute: (operation) => Effect.tapError(database.execute(operation), observe),
+      execute: (operation) =>
+        Effect.ensuring(
+          Effect.tapError(database.execute(operation), observe),
+          Effect.sync(() => LevelFacts.reportBacklog(degradation, database.primary))
+        ),
       housekeep: (name, handler) => Effect.tapError(database.housekeep(name, handler), observe),
       read: (effect) => Effect.tapError(database.read(effect), observe)
     }

@@ -104,6 +104,9 @@ const commandMillis = 250
 /** How long it may take to connect, and then to log in. */
 const handshakeMillis = 2_000
 
+/** How long the first connection may take before it is asked for an answer all the same, within the probe's own time. */
+const firstConnectionMillis = handshakeMillis - commandMillis
+
 /** How long a connection that is given up may take to send what it still holds. */
 const disconnectMillis = 100
 
@@ -219,11 +222,16 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
       connectionFault = SILENT
       client.disconnect(true)
     }
-    const ping = Effect.suspend(() => {
-      // It has given up for good; nobody else would begin anew.
-      if (client.status === "end") client.connect().catch(() => {})
-      return Effect.asVoid(Effect.tryPromise({ try: () => inTime(client.ping()), catch: classify }))
-    }).pipe(Effect.tapError((failure) => Effect.sync(() => isSilence(failure) && giveUp())))
+    /** Open once the first attempt to connect has ended somehow: until then nothing has failed. */
+    const attempted = Effect.unsafeMakeLatch(false)
+    const ping = Effect.zipRight(
+      Effect.timeoutOption(attempted.await, firstConnectionMillis),
+      Effect.suspend(() => {
+        // It has given up for good; nobody else would begin anew.
+        if (client.status === "end") client.connect().catch(() => {})
+        return Effect.asVoid(Effect.tryPromise({ try: () => inTime(client.ping()), catch: classify }))
+      })
+    ).pipe(Effect.tapError((failure) => Effect.sync(() => isSilence(failure) && giveUp())))
     const dependency: Dependency.Dependency = yield* Dependency.make({
       name: "redis",
       probe: ping,
@@ -243,11 +251,16 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
     }
     client.on("error", (error: Error) => {
       connectionFault = error.message === COMMAND_TIMED_OUT ? SILENT : faultOf(error)
+      attempted.unsafeOpen()
       dependency.unsafeLost(unconnected())
     })
-    client.on("close", () => dependency.unsafeLost(`${address} has closed the connection`))
+    client.on("close", () => {
+      attempted.unsafeOpen()
+      dependency.unsafeLost(`${address} has closed the connection`)
+    })
     client.on("ready", () => {
       connectionFault = undefined
+      attempted.unsafeOpen()
       dependency.unsafeProbe()
     })
 

@@ -127,6 +127,8 @@ export interface PrimaryStatus {
   readonly isWarm: boolean
   /** `memory`: the data folder cannot be used, so that nothing can be written while the primary is away. */
   readonly persistence: "file" | "memory"
+  /** Why it is `memory`. */
+  readonly inMemoryBecause: string | undefined
   /** `primary`: transactions count there. `alone`: they count in the file, and are merged later. */
   readonly mode: () => "primary" | "alone"
   /** The file has everything that was committed in the primary before this moment, in milliseconds; 0: nobody knows. */

@@ -57,7 +57,7 @@ const AS_OF_NOTED_MILLIS = 1_000
 const openFile = (
   options: Options
 ): Effect.Effect<
-  { readonly core: Sqlite.Core; readonly persistence: PrimaryStatus["persistence"] },
+  { readonly core: Sqlite.Core; readonly persistence: PrimaryStatus["persistence"]; readonly fault?: string },
   StoreUnavailable,
   Scope.Scope
 > =>
@@ -71,7 +71,7 @@ const openFile = (
         )
         const directory = yield* MemoryFolder.make
         const core = yield* Sqlite.open({ ...options, directory })
-        return { core, persistence: "memory" as const }
+        return { core, persistence: "memory" as const, fault: error.detail }
       })
   )
 
@@ -89,7 +89,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       Effect.sync(() => Primary.make(options.postgres, agent, tables)),
       (made) => Effect.sync(() => made.destroy("closed"))
     )
-    const { core, persistence } = yield* openFile(options)
+    const { core, fault, persistence } = yield* openFile(options)
     const clock = yield* Effect.clock
     const now = () => clock.unsafeCurrentTimeMillis()
     const shadow = Shadow.make(core.state.connection, core.state.statements, tables)
@@ -220,6 +220,9 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       isWarm,
       get persistence() {
         return persistence === "file" && core.isInPlace() ? "file" : "memory"
+      },
+      get inMemoryBecause() {
+        return fault ?? (core.isInPlace() ? undefined : "its file was removed or replaced; restart the agent")
       },
       mode: () => state.mode,
       asOf: () => state.asOf,

@@ -192,6 +192,10 @@ const make: Effect.Effect<EventBusShape> = Effect.sync(() => {
   return {
     broker: undefined,
     publishing: () => [],
+    standing: (agent) =>
+      [...members].some(({ member }) => member.database.agent === agent)
+        ? { isHearing: true, isSending: true }
+        : undefined,
     join: (member) => Effect.asVoid(Effect.acquireRelease(enter(member), leave)),
     lanes: () =>
       [...lanes].map(({ consumer, source, state }) => {

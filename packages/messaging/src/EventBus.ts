@@ -35,8 +35,8 @@ export interface Lane {
   readonly source: string
   /** All of the source's messages up to this one are settled; of a partition: all in front of this one. */
   readonly position: number
-  /** Messages behind the position, those of other topics included. */
-  readonly lag: number
+  /** Messages behind the position, those of other topics included; undefined until it is known how far it has heard. */
+  readonly lag: number | undefined
   /** A dependency is away: deliveries are tried again with growing pauses. */
   readonly paused: boolean
   /** Why the last delivery failed, until one succeeds. */
@@ -61,6 +61,18 @@ export interface Publishing {
 }
 
 /**
+ * What reaches an agent on the bus and what leaves it, whatever the state of its own store.
+ *
+ * @category models
+ */
+export interface Standing {
+  /** Messages of others come to it; always so for an agent that wants none while there is somebody to hear. */
+  readonly isHearing: boolean
+  /** Its committed messages are taken. */
+  readonly isSending: boolean
+}
+
+/**
  * Carries committed messages between agents: at least once, in order per source, topic and key, nothing skipped. An agent
  * that is not there finds its messages when it comes.
  *
@@ -73,7 +85,12 @@ export interface EventBusShape {
   readonly lanes: () => ReadonlyArray<Lane>
   /** The way of each agent of this process to the broker; empty without one. */
   readonly publishing: () => ReadonlyArray<Publishing>
-  /** The broker, watched: `up` only while messages can be published and every member's consumer lives. None without one. */
+  /** How it is with an agent; undefined before it has joined. */
+  readonly standing: (agent: string) => Standing | undefined
+  /**
+   * The broker, watched: `up` only while messages can be published and every member's consumer lives. One that has never
+   * joined its group is given some time to. None without a broker.
+   */
   readonly broker: Dependency | undefined
 }
 

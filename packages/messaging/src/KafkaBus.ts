@@ -17,6 +17,7 @@ import type { KafkaConfig } from "./KafkaConfig.ts"
 import { BrokerAway } from "./KafkaError.ts"
 
 interface Present {
+  readonly agent: string
   readonly scope: Scope.CloseableScope
   readonly relay: KafkaRelay.KafkaRelay
   readonly relaying: Fiber.RuntimeFiber<void>
@@ -55,7 +56,7 @@ const make = (config: KafkaConfig): Effect.Effect<EventBusShape, never, Scope.Sc
       answering = Exit.isSuccess(exit)
       yield* exit
       for (const { consumer, relay } of members) {
-        const fault = relay.publishing().lastError ?? consumer?.fault()
+        const fault = relay.publishing().lastError ?? (consumer?.isNew() === true ? undefined : consumer?.fault())
         if (fault !== undefined) return yield* new BrokerAway({ operation: "probe", detail: fault })
       }
     })
@@ -86,6 +87,7 @@ const make = (config: KafkaConfig): Effect.Effect<EventBusShape, never, Scope.Sc
           ? undefined
           : yield* KafkaConsumer.make(config, member, topics, watch)
         const present: Present = {
+          agent: member.database.agent,
           scope,
           relay,
           relaying: yield* fork(relay.run),
@@ -113,7 +115,14 @@ const make = (config: KafkaConfig): Effect.Effect<EventBusShape, never, Scope.Sc
       broker,
       join: (member) => Effect.asVoid(Effect.acquireRelease(enter(member), leave)),
       lanes: () => consumers().flatMap((consumer) => consumer.partitions.lanes()),
-      publishing: () => [...members].map(({ relay }) => relay.publishing())
+      publishing: () => [...members].map(({ relay }) => relay.publishing()),
+      standing: (agent) => {
+        const present = [...members].find((one) => one.agent === agent)
+        return present === undefined ? undefined : {
+          isHearing: answering && present.consumer?.fault() === undefined,
+          isSending: answering && present.relay.isSending()
+        }
+      }
     }
   })
 

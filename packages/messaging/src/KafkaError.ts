@@ -71,15 +71,20 @@ const isKafkaError = (error: unknown): error is KafkaError =>
   error instanceof BrokerAway || error instanceof BrokerRefused || error instanceof TopicMismatch
 
 /**
+ * Whether it passes only when somebody changes something.
+ *
+ * @category accessors
+ */
+export const isCritical = (error: unknown): boolean => isKafkaError(error) && failures.severity(error) === "critical"
+
+/**
  * Says in the log that something does not work; what is critical does not pass by itself.
  *
  * @category logging
  */
 export const log = (what: string, error: unknown): Effect.Effect<void> => {
   const line = `${what}: ${error instanceof Error ? error.message : String(error)}`
-  return isKafkaError(error) && failures.severity(error) === "critical"
-    ? Effect.logError(line)
-    : Effect.logWarning(line)
+  return isCritical(error) ? Effect.logError(line) : Effect.logWarning(line)
 }
 
 /** An error and what caused it, outermost first. The client wraps errors in ones that say the contrary of them. */
@@ -98,6 +103,20 @@ const chain = (thrown: unknown): ReadonlyArray<object> => {
 const text = (error: object | undefined, property: string): string | undefined =>
   Predicate.hasProperty(error, property) && Predicate.isString(error[property]) ? error[property] : undefined
 
+/** The library stumbles over what an answer lacks, in words about its own variables; wrapped, the words alone are left. */
+const isStumbling = (root: object | undefined, message: string): boolean =>
+  root instanceof TypeError || /^Cannot (read|set|destructure) propert/.test(message)
+
+const tooLarge: ReadonlyArray<string> = ["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"]
+
+/**
+ * Whether the broker has found more than it takes at once, of one partition; none of that partition was taken.
+ *
+ * @category refinements
+ */
+export const isTooLarge = (error: KafkaError): error is BrokerRefused =>
+  error._tag === "BrokerRefused" && tooLarge.includes(error.code)
+
 /**
  * What a call of the client has thrown.
  *
@@ -107,8 +126,7 @@ export const of = (operation: string, thrown: unknown): BrokerAway | BrokerRefus
   const errors = chain(thrown)
   const root = errors.at(-1)
   const message = text(root, "message") ?? String(thrown)
-  // The library stumbles over its own answer where none of the brokers has given one.
-  const detail = root instanceof TypeError ? `no broker answers (${message})` : message
+  const detail = isStumbling(root, message) ? "the broker's answer was incomplete: it starts, or stops" : message
   const refusal = errors.find((error) =>
     (text(error, "name") === "KafkaJSProtocolError" && Predicate.hasProperty(error, "retriable") &&
       error.retriable === false) ||

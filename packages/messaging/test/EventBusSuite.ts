@@ -138,12 +138,12 @@ export const suite = (name: string, bus: Layer.Layer<EventBus>) => {
         const { lanes } = yield* EventBus
         const shop = yield* enter("shop", directory)
         const ledger = yield* enter("ledger", directory)
-        const lane = Effect.sync(() => lanes().find((one) => one.consumer === "ledger" && one.lag > 0))
+        const lane = Effect.sync(() => lanes().find((one) => one.consumer === "ledger" && (one.lag ?? 0) > 0))
         ledger.faults.mode = "away"
         yield* tell(shop.database, Array.from({ length: 50 }, (_, n) => good("a", n)))
         // What came after the pause is counted too, sooner or later.
         const paused = yield* Effect.repeat(Effect.zipLeft(lane, Effect.sleep("10 millis")), {
-          until: (found) => found?.paused === true && found.lag >= 50
+          until: (found) => found?.paused === true && (found.lag ?? 0) >= 50
         })
         assert.include(paused?.lastError ?? "", "away")
         ledger.faults.mode = "none"

@@ -30,6 +30,9 @@ export interface State {
   readonly cause: string | undefined
   readonly lastError: string | undefined
   readonly lastErrorAt: number | undefined
+  /** Why the last `recover` failed, until it is `up`: it answers, and cannot be used. */
+  readonly recoveryError?: string | undefined
+  /** When it is asked again; undefined while it is being asked. */
   readonly nextProbeAt: number | undefined
   /** When it last answered a probe, and after how many milliseconds. */
   readonly answeredAt: number | undefined
@@ -110,6 +113,7 @@ export const make = <E, R, E2 = never, R2 = never>(
       cause: undefined,
       lastError: undefined,
       lastErrorAt: undefined,
+      recoveryError: undefined,
       nextProbeAt: undefined,
       answeredAt: undefined,
       roundTripMillis: undefined
@@ -123,18 +127,21 @@ export const make = <E, R, E2 = never, R2 = never>(
     let probeNow = false
     let wake = () => {}
 
-    const become = (status: Status, cause: string | undefined) => {
+    const become = (status: Status, cause: string | undefined, recoveryError?: string) => {
       const before = signal.current()
       signal.unsafeSet({
         ...before,
+        recoveryError: status === "up" ? undefined : recoveryError ?? before.recoveryError,
         status,
         since: before.status === status ? before.since : wall(),
         cause: before.status === status ? before.cause : cause,
         ...(status === "away" ? { lastError: cause, lastErrorAt: wall() } : {})
       })
     }
+    const asking = () => signal.unsafeSet({ ...signal.current(), nextProbeAt: undefined })
     const unsafeProbe = () => {
       probeNow = true
+      asking()
       wake()
     }
     const unsafeLost = (cause: string) => {
@@ -190,7 +197,8 @@ export const make = <E, R, E2 = never, R2 = never>(
       if (epoch !== begun) return
       if (Exit.isSuccess(recovered)) return become("up", undefined)
       bad++
-      become("away", describe(recovered.cause))
+      const why = describe(recovered.cause)
+      become("away", why, why)
     })
     const nextDelay = Effect.map(Random.next, (random) => {
       if (signal.current().status === "up") return interval
@@ -201,6 +209,7 @@ export const make = <E, R, E2 = never, R2 = never>(
     const watch = Effect.gen(function*() {
       while (true) {
         probeNow = false
+        asking()
         yield* probe
         const ms = yield* nextDelay
         signal.unsafeSet({ ...signal.current(), nextProbeAt: wall() + ms })

@@ -178,8 +178,36 @@ describe("a watched dependency", () => {
       yield* TestClock.adjust(20)
       assert.strictEqual(status(), "away")
       assert.strictEqual(dependency.current().cause, "connection refused")
+      assert.strictEqual(dependency.current().recoveryError, "connection refused")
       yield* TestClock.adjust(1000)
       assert.strictEqual(status(), "up")
+      assert.isUndefined(dependency.current().recoveryError)
+    }))
+
+  it.scoped("while it is tried again, the failure of the last recovery is still said", () =>
+    Effect.gen(function*() {
+      const recover = Effect.zipRight(Effect.sleep(300), new Refused())
+      const { dependency } = yield* watched<Refused>({ recover })
+      assert.isUndefined(dependency.current().recoveryError)
+      yield* TestClock.adjust(320)
+      assert.deepInclude(dependency.current(), { status: "away", recoveryError: "connection refused" })
+      yield* TestClock.adjust(200)
+      assert.deepInclude(dependency.current(), { status: "recovering", recoveryError: "connection refused" })
+    }))
+
+  it.scoped("while it is being asked, nothing is said of when it is asked next", () =>
+    Effect.gen(function*() {
+      const { dependency } = yield* watched({ probe: Effect.never, timeout: 1000 })
+      yield* TestClock.adjust(500)
+      assert.isUndefined(dependency.current().nextProbeAt)
+      yield* TestClock.adjust(500)
+      assert.strictEqual(dependency.current().nextProbeAt, 1100)
+      yield* TestClock.adjust(100)
+      assert.isUndefined(dependency.current().nextProbeAt)
+      yield* TestClock.adjust(1000)
+      assert.strictEqual(dependency.current().nextProbeAt, 2300)
+      dependency.unsafeProbe()
+      assert.isUndefined(dependency.current().nextProbeAt)
     }))
 
   it.scoped("tells its followers each change of status and nothing else", () =>

@@ -103,7 +103,7 @@ const dependencyOf = (name: string, checks: ReadonlyArray<Check>): Dependency =>
 }
 
 const sumOf = (checks: ReadonlyArray<Check>, names: RegExp): number | undefined => {
-  const values = checks.flatMap(({ fields, name }) => names.test(name) ? [numberOf(fields["observedValue"]) ?? 0] : [])
+  const values = checks.flatMap(({ fields, name }) => names.test(name) ? numberOf(fields["observedValue"]) ?? [] : [])
   return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value)
 }
 

@@ -22,6 +22,12 @@ const CONCURRENTLY = 3
 /** A consumer that has failed gets this long to leave its group; its connection is likely to be what is broken. */
 const FAREWELL = "1 second"
 
+/**
+ * A new consumer gets this long to join its group, besides the session of one that was killed and is still counted in: on
+ * a new cluster the topics for groups are made first.
+ */
+const FIRST_JOIN_MILLIS = 10_000
+
 /** After the library has stopped by itself it says why, a little later. */
 const REASON_WITHIN = "500 millis"
 
@@ -38,6 +44,8 @@ export interface KafkaConsumer {
   readonly run: Effect.Effect<never>
   /** Why it hears nothing now; `undefined` while it is alive. */
   readonly fault: () => string | undefined
+  /** It has never joined its group, and has not had the time to: that it hears nothing is no fault yet. */
+  readonly isNew: () => boolean
 }
 
 /** What the library sees where a delivery ends and it is not the library's own doing. */
@@ -67,8 +75,13 @@ export const make = (
     let phase: "away" | "joining" | "joined" | "rejoining" = "away"
     let seenAt = time.now()
     let joinedAt: number | undefined
+    let hasJoined = false
+    const newUntil = time.now() + millis("session") + FIRST_JOIN_MILLIS
+    let isRefused = false
+    const isNew = () => !hasJoined && !isRefused && time.now() < newUntil
     let lastError = "it has not joined its group yet"
     let failures = 0
+    let isTold = false
 
     const seen = () => {
       seenAt = time.now()
@@ -78,6 +91,7 @@ export const make = (
       seen()
       phase = "joined"
       joinedAt ??= time.now()
+      hasJoined = true
       partitions.assign(assignment)
       watch.measure()
       watch.look()
@@ -188,11 +202,19 @@ export const make = (
         const error = Cause.squash(cause)
         lastError = error instanceof Error ? error.message : String(error)
         // One that has lived for a while does not count among those that fail again and again.
-        if (joinedAt !== undefined && time.now() - joinedAt > millis("silence")) failures = 0
+        if (joinedAt !== undefined && time.now() - joinedAt > millis("silence")) {
+          failures = 0
+          isTold = false
+        }
         phase = "away"
         joinedAt = undefined
-        watch.lost(`${agent} hears nothing: ${lastError}`)
-        if (failures === 0) yield* KafkaError.log(`${agent} hears nothing and tries on`, error)
+        isRefused ||= KafkaError.isCritical(error)
+        if (isNew()) yield* Effect.logDebug(`${agent} has not joined its group yet: ${lastError}`)
+        else {
+          watch.lost(`${agent} hears nothing: ${lastError}`)
+          if (!isTold) yield* KafkaError.log(`${agent} hears nothing and tries on`, error)
+          isTold = true
+        }
         yield* watch.pause(++failures)
       })
 
@@ -206,6 +228,7 @@ export const make = (
           return Effect.catchAllCause(Effect.scoped(incarnation), ended)
         })
       ),
+      isNew,
       fault: () => {
         if (phase === "away" || phase === "joining") return `${agent} hears nothing: ${lastError}`
         const silent = time.now() - seenAt

@@ -180,7 +180,9 @@ export const make = (config: KafkaConfig.KafkaConfig, member: Member): KafkaPart
         consumer: agent,
         source: nameOf(place),
         position: place.position ?? 0,
-        lag: place.position === undefined || place.end === undefined ? 0 : Math.max(0, place.end - place.position),
+        lag: place.position === undefined || place.end === undefined
+          ? undefined
+          : Math.max(0, place.end - place.position),
         paused: place.paused,
         lastError: place.lastError
       })),

@@ -1,4 +1,6 @@
+import type { Envelope } from "@holdfast/contracts/Envelope"
 import type { DatabaseShape } from "@holdfast/database/Database"
+import * as TimeSource from "@holdfast/resilience/TimeSource"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,8 +20,14 @@ import type { KafkaWatch } from "./KafkaWatch.ts"
 const BATCH = 256
 const BATCH_BYTES = 512 * 1024
 
+/** What a broker takes by default, and all that is ever sent fits into. */
+const DEFAULT_LIMIT_BYTES = 1_048_588
+
 /** The broker acknowledges when every replica that is in sync has it. */
 const ALL_IN_SYNC = -1
+
+/** On a new cluster the topics are made first; that they have not been looked at is no failure for so long. */
+const FIRST_LOOK_MILLIS = 10_000
 
 /**
  * Publishes what one agent commits.
@@ -31,6 +39,8 @@ export interface KafkaRelay {
   readonly run: Effect.Effect<void>
   readonly finish: () => void
   readonly publishing: () => Publishing
+  /** What is committed is taken, or would be if there were anything. */
+  readonly isSending: () => boolean
 }
 
 /**
@@ -59,6 +69,8 @@ export const make = (
   Effect.gen(function*() {
     const { agent, outbox, relay } = database
     const { timing } = config
+    const time = yield* TimeSource.current
+    const madeAt = time.now()
     const producer = yield* KafkaSession.make(
       config,
       (kafka) =>
@@ -79,6 +91,8 @@ export const make = (
     let oldestAt: number | undefined
     let lastError: string | undefined
     let failures = 0
+    /** Less than a batch after the broker has found one too large. */
+    let most = BATCH
 
     const succeeded = Effect.suspend(() => {
       failures = 0
@@ -91,11 +105,14 @@ export const make = (
     const failed = (cause: Cause.Cause<{ readonly message: string }>) =>
       Effect.gen(function*() {
         const error = Cause.squash(cause)
-        const first = lastError === undefined
+        const before = lastError
         lastError = error instanceof Error ? error.message : String(error)
         watch.lost(lastError)
         topics.forget()
-        if (first) yield* KafkaError.log(`${agent} cannot publish its messages and tries on`, error)
+        // A broker that was away and is back may still refuse what it is offered.
+        if (before === undefined || (KafkaError.isCritical(error) && lastError !== before)) {
+          yield* KafkaError.log(`${agent} cannot publish its messages and tries on`, error)
+        }
         yield* watch.pause(++failures)
       })
 
@@ -113,27 +130,62 @@ export const make = (
         }
       })
 
+    /**
+     * Sends the first of these messages, as many as go at once, and answers how many; fewer when the broker finds them too
+     * large together. What it has taken then comes again, which changes no order: a prefix is sent before what follows it.
+     */
+    const send = (envelopes: ReadonlyArray<Envelope>): Effect.Effect<number, KafkaError.KafkaError> =>
+      Effect.suspend(() => {
+        const batch = KafkaRecord.batchOf(envelopes.slice(0, most), config.prefix, BATCH_BYTES)
+        const sent = producer.use("publish", timing.send, (kafka) =>
+          kafka.sendBatch({
+            acks: ALL_IN_SYNC,
+            timeout: KafkaConfig.millis(config, "request"),
+            topicMessages: batch.topicMessages
+          }))
+        return Effect.matchEffect(Effect.zipRight(topics.ensure(batch.topics), sent), {
+          onSuccess: () => {
+            most = Math.min(BATCH, most * 2)
+            return Effect.succeed(batch.taken)
+          },
+          onFailure: (error) => {
+            const [only] = envelopes
+            if (!KafkaError.isTooLarge(error) || only === undefined) return Effect.fail(error)
+            if (batch.taken === 1) return Effect.fail(refusing(only, error))
+            most = Math.ceil(batch.taken / 2)
+            return send(envelopes)
+          }
+        })
+      })
+
+    /** Names the message: somebody has to find out why it is so large, or have it taken. */
+    const refusing = (envelope: Envelope, { cause, code, detail }: KafkaError.BrokerRefused) =>
+      new KafkaError.BrokerRefused({
+        operation: "publish",
+        code,
+        detail: `${config.prefix}${envelope.topic} does not take ${envelope.type} ${envelope.id} of ` +
+          `${KafkaRecord.bytesOf(envelope)} bytes, and what comes after it waits; set its max.message.bytes, or ` +
+          `message.max.bytes of the brokers, to ${DEFAULT_LIMIT_BYTES} at least: ${detail}`,
+        cause
+      })
+
     /** Publishes the oldest messages. Answers whether there may be more. */
     const publish = Effect.gen(function*() {
       const pending = yield* relay.pending(BATCH)
       oldestAt = pending[0] === undefined ? undefined : Date.parse(pending[0].envelope.time)
       if (!prepared) prepared = yield* insistently(topics.ensure(Topics.declared([agent]).map(({ name }) => name)))
       if (!prepared) return false
-      const batch = KafkaRecord.batchOf(pending.map(({ envelope }) => envelope), config.prefix, BATCH_BYTES)
-      const last = pending[batch.taken - 1]
-      if (last === undefined) return false
-      const send = producer.use("publish", timing.send, (kafka) =>
-        kafka.sendBatch({
-          acks: ALL_IN_SYNC,
-          timeout: KafkaConfig.millis(config, "request"),
-          topicMessages: batch.topicMessages
-        }))
-      const acknowledged = yield* insistently(Effect.zipRight(topics.ensure(batch.topics), send))
-      if (!acknowledged) return false
+      if (pending.length === 0) return false
+      let taken = 0
+      const acknowledged = yield* insistently(Effect.map(send(pending.map(({ envelope }) => envelope)), (amount) => {
+        taken = amount
+      }))
+      const last = pending[taken - 1]
+      if (!acknowledged || last === undefined) return false
       position = last.seq
       oldestAt = undefined
       yield* relay.published(last.seq)
-      return batch.taken < pending.length || pending.length === BATCH
+      return taken < pending.length || pending.length === BATCH
     })
 
     /** The store fails, or there is a bug: neither may end the relay, it would be silent. */
@@ -170,7 +222,9 @@ export const make = (
         position,
         pending: relay.depth(),
         oldestAt,
-        lastError: lastError ?? (prepared ? undefined : "its topics have not been looked at yet")
-      })
+        lastError: lastError ??
+          (prepared || time.now() - madeAt < FIRST_LOOK_MILLIS ? undefined : "its topics have not been looked at yet")
+      }),
+      isSending: () => prepared && lastError === undefined
     }
   })
