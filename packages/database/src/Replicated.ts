@@ -50,6 +50,9 @@ export interface Options extends Sqlite.Options {
 /** How old the note may be of the moment at which the file had everything. */
 const AS_OF_NOTED_MILLIS = 1_000
 
+/** A return that fails again for the same reason is told of again after so long. */
+const REPEATED_MILLIS = 60_000
+
 /**
  * The file in the data folder. Where that cannot be used, or another process uses it, a file in memory does as long as the
  * primary is there: it is filled from there, and vanishes with the process.
@@ -158,6 +161,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       Effect.sync(relay.rejoined)
     )
     let drillUntil = -Infinity
+    let lastFailure = { said: "", at: -Infinity }
     const dependency = yield* Dependency.make({
       name: `${agent} postgres`,
       probe: Effect.suspend((): Effect.Effect<void, PostgresError> =>
@@ -166,10 +170,15 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       recover: Effect.tapErrorCause(rejoin, (cause) =>
         Cause.isInterruptedOnly(cause)
           ? Effect.void
-          : Effect.zipRight(
-            Effect.sync(() => primary.destroy("the return failed")),
-            Effect.logWarning(`the ${agent} agent cannot return to Postgres yet`, Cause.squash(cause))
-          )),
+          : Effect.suspend(() => {
+            primary.destroy("the return failed")
+            const why = Cause.squash(cause)
+            const said = why instanceof Error ? why.message : String(why)
+            const isKnown = said === lastFailure.said && now() < lastFailure.at + REPEATED_MILLIS
+            if (isKnown) return Effect.void
+            lastFailure = { said, at: now() }
+            return Effect.logWarning(`the ${agent} agent cannot return to Postgres yet: ${said}`)
+          })),
       timeout: "2500 millis",
       // A refused connection costs next to nothing, and every attempt between the return and the next one is time lost.
       pace: { ...RetryPolicy.background, base: "50 millis", cap: "250 millis" }
