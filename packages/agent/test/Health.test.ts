@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Database, type DatabaseShape } from "@holdfast/database/Database"
 import * as Sqlite from "@holdfast/database/Sqlite"
 import { StoreUnavailable } from "@holdfast/database/StoreError"
-import { EventBus } from "@holdfast/messaging/EventBus"
+import { EventBus, type Standing } from "@holdfast/messaging/EventBus"
 import { BrokerAway } from "@holdfast/messaging/KafkaError"
 import { Degradation } from "@holdfast/resilience/Degradation"
 import * as Dependency from "@holdfast/resilience/Dependency"
@@ -86,6 +86,7 @@ describe("probes", () => {
       const down = yield* untilStatus(get, "/health/detailed", 503)
       assert.strictEqual(down.headers["x-degradation-level"], "4")
       assert.include(down.text, "the disk is on fire")
+      assert.include(down.text, "are neither heard nor sent yet; the agent has not joined the bus")
       assert.strictEqual((yield* get("/health")).status, 200)
       const ready = yield* get("/health/ready")
       assert.deepStrictEqual([ready.status, ready.headers["retry-after"]], [503, "1"])
@@ -239,6 +240,47 @@ describe("what is away", () => {
       assert.include(text, "holdfast_outbox_failing{agent=\"giftcard\"} 1")
       assert.match(text, /holdfast_outbox_oldest_age_seconds\{agent="giftcard"\} 60/)
       assert.include(text, "holdfast_circuit_breaker_state{agent=\"giftcard\",dependency=\"kafka\",state=\"open\"} 1")
+    })))
+
+  it.live("Kafka not joined yet: level 2 from the start, told as that and not as a fault, and no line when it is over", () =>
+    Effect.scoped(Effect.gen(function*() {
+      let standing: Standing | undefined
+      const bus = Layer.scoped(
+        EventBus,
+        Effect.map(Dependency.make({ name: "kafka", probe: Effect.void }), (broker) =>
+          EventBus.of({
+            broker,
+            join: () => Effect.void,
+            standing: () => standing,
+            lanes: () => [],
+            publishing: () => []
+          }))
+      )
+      const { get, log, post } = yield* serve([giftCards], {}, { bus })
+      yield* untilText(get, "/giftcard/health/detailed", "\"phase\":\"ready\"")
+      const said = Effect.map(get("/giftcard/health/detailed"), ({ json }) => {
+        const [agent] = Array.from(Object(json["agents"])).map(Object)
+        return [json["degradationLevel"], agent.reasons, agent.notes, agent.works.messages]
+      })
+      assert.deepStrictEqual(yield* said, [
+        2,
+        ["bus_joining"],
+        ["Kafka answers, and the agent has not joined it yet; messages of others wait there"],
+        "are neither heard nor sent yet; the agent has not joined the bus"
+      ])
+      assert.deepInclude((yield* get("/health/ready")).json, { database: "connected", kafka: "connected" })
+      standing = { isHearing: false, isSending: true }
+      assert.deepInclude(yield* said, "are sent, and not heard yet; those of others wait on the broker")
+      assert.strictEqual((yield* post("/giftcard/cards", { amount: 1 }, { "idempotency-key": "early" })).status, 201)
+      standing = { isHearing: true, isSending: true }
+      yield* untilText(get, "/giftcard/health/detailed", "\"degradationLevel\":0")
+      assert.deepStrictEqual(yield* said, [0, [], [], "are heard and sent"])
+      // Once joined, the level is that of the broker.
+      standing = { isHearing: true, isSending: false }
+      assert.deepStrictEqual(yield* said, [0, [], [], "are heard; its own wait in the outbox"])
+      assert.deepStrictEqual(log.filter((line) => line.includes("\"message\":\"level ")), [])
+      const check = Object(Object((yield* get("/giftcard/health/detailed")).json["checks"])["kafka:consumerLag"])[0]
+      assert.deepStrictEqual(check, { componentType: "component", status: "pass" })
     })))
 
   it.live("Redis: the level stays 0, memory stands in, and health warns", () =>

@@ -352,6 +352,152 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
   )
 
   it.scopedLive(
+    "what is back is not said to be away; only what relapses is kept for a while, and that is said as past",
+    () =>
+      Effect.gen(function*() {
+        const { proxy, through } = yield* database
+        const { get, post } = yield* start(through)
+        yield* until(get, "/health/ready", ({ status }) => status === 200)
+        const outage = Effect.gen(function*() {
+          yield* refuseAll(proxy)
+          yield* until(get, "/health", isAtLevel(1))
+          yield* proxy.pass
+        })
+        /** What is said at the moment at which Postgres is up again. */
+        const returned = Effect.map(
+          until(get, "/giftcard/health/detailed", ({ text }) => text.includes("\"postgres\":{\"status\":\"up\"")),
+          ({ json }) => ({ level: json["degradationLevel"], notes: Array.from(Object(json["notes"])).map(String) })
+        )
+        // A start is no loss, nor is a drill.
+        yield* post("/giftcard/drill", { seconds: 0.5 })
+        yield* until(get, "/giftcard/drill", ({ json }) => json["state"] === "done")
+        assert.deepStrictEqual(yield* returned, { level: 0, notes: [] })
+        yield* outage
+        assert.deepInclude(yield* returned, { level: 0 })
+        yield* outage
+        const { level, notes } = yield* returned
+        assert.strictEqual(level, 1)
+        assert.match(
+          notes[0] ?? "",
+          /^level 1 is kept for \d\.\d s more: Postgres was away until lately, again within a minute of the return$/
+        )
+        assert.notInclude(notes.join("\n"), "is away")
+        const ready = yield* get("/health/ready")
+        assert.deepInclude(ready.json, { database: "connected", degradation_level: 1 })
+        const { agent } = yield* detail(get)
+        assert.deepStrictEqual([agent.reasons, agent.held.reasons], [[], ["standby_serves"]])
+        yield* until(get, "/health", isAtLevel(0))
+      }),
+    30_000
+  )
+
+  it.scopedLive(
+    "while returns fail, the last failure is said all the time",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* database
+        yield* Effect.scoped(Effect.flatMap(
+          Effect.acquireRelease(
+            PostgresConnection.connect({ url: Redacted.make(url) }, "its owner", "giftcard"),
+            (session) => Effect.sync(session.close)
+          ),
+          (session) => session.run([{ text: "create role limited login password 'limited'" }], 5_000)
+        ))
+        const limited = new URL(url)
+        limited.username = limited.password = "limited"
+        const { get, post } = yield* start(limited.href)
+        yield* until(get, "/giftcard/health/detailed", ({ text }) => text.includes("permission denied"))
+        const said = new Set<string>()
+        const statuses = new Set<string>()
+        for (const until = performance.now() + 1_500; performance.now() < until;) {
+          const { agent, check } = yield* detail(get)
+          said.add(String(agent.notes[0]))
+          statuses.add(String(agent.dependencies.postgres.status))
+          assert.include(agent.dependencies.postgres.recoveryError, "permission denied")
+          assert.include(check("postgres:responseTime").output, "permission denied")
+          yield* Effect.sleep("3 millis")
+        }
+        assert.deepStrictEqual([...statuses].sort(), ["away", "recovering"])
+        assert.lengthOf([...said], 1)
+        assert.match(
+          [...said].join(""),
+          /^Postgres answers, but the last return to it failed \(.*permission denied.*grant/
+        )
+        assert.strictEqual((yield* post("/giftcard/cards", { amount: 6 }, key("alone"))).status, 201)
+      }),
+    30_000
+  )
+
+  it.scopedLive(
+    "a server that stands still is not said to be asked in the past",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* database
+        const { get } = yield* start(url)
+        yield* until(get, "/health/ready", ({ status }) => status === 200)
+        yield* server().stall
+        yield* Effect.addFinalizer(() => Effect.ignore(server().resume))
+        yield* until(get, "/health", isAtLevel(1))
+        for (const until = performance.now() + 3_000; performance.now() < until;) {
+          const asked = Date.now()
+          const { agent } = yield* detail(get)
+          const { nextProbeAt } = agent.dependencies.postgres
+          if (nextProbeAt !== undefined) assert.isAbove(Date.parse(nextProbeAt), asked - 100)
+          yield* Effect.sleep("10 millis")
+        }
+        yield* server().resume
+        yield* until(get, "/health", isAtLevel(0))
+      }),
+    30_000
+  )
+
+  it.scopedLive(
+    "the write that a full backlog refuses is refused at level 3",
+    () =>
+      Effect.gen(function*() {
+        const { proxy, through } = yield* database
+        const { get, post } = yield* start(through, { HOLDFAST_BACKLOG_MAX_OPERATIONS: "10" })
+        yield* until(get, "/health/ready", ({ status }) => status === 200)
+        yield* refuseAll(proxy)
+        yield* until(get, "/health", isAtLevel(1))
+        const answers: Array<Reply> = []
+        for (let n = 0; answers.every(({ status }) => status === 201) && n < 12; n++) {
+          answers.push(yield* post("/giftcard/cards", { amount: 6 }, key(`alone ${n}`)))
+        }
+        const last = answers.at(-1)
+        assert.deepStrictEqual([last?.status, last?.headers["x-degradation-level"]], [503, "3"])
+        assert.strictEqual((yield* get("/health")).headers["x-degradation-level"], "3")
+        assert.strictEqual(
+          (yield* detail(get)).agent.works.messages,
+          "are sent; those of others wait with who sent them until they can be stored"
+        )
+        yield* proxy.pass
+        yield* until(get, "/health", isAtLevel(0))
+      }),
+    30_000
+  )
+
+  it.scopedLive(
+    "a second process on one folder says that its file is in memory, and why",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* database
+        const shared = { HOLDFAST_DATA_DIR: yield* folder }
+        const first = yield* start(url, shared)
+        yield* until(first.get, "/health/ready", ({ status }) => status === 200)
+        const second = yield* start(url, shared)
+        yield* until(second.get, "/health/ready", ({ status }) => status === 200)
+        const { agent, check } = yield* detail(second.get)
+        const inMemory = /^what the file should hold is in memory \(another process runs the giftcard agent on /
+        assert.match(agent.notes[0] ?? "", inMemory)
+        assert.deepInclude(check("sqlite:commitTime"), { status: "warn" })
+        assert.match(check("sqlite:commitTime").output, inMemory)
+        assert.strictEqual(agent.persistence, "memory")
+      }),
+    30_000
+  )
+
+  it.scopedLive(
     "a file that has lost a row without noticing is found by a drill, and set right",
     () =>
       Effect.gen(function*() {

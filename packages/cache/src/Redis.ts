@@ -224,14 +224,14 @@ export const make = (config: Config): Effect.Effect<RedisShape, never, Scope.Sco
     }
     /** Open once the first attempt to connect has ended somehow: until then nothing has failed. */
     const attempted = Effect.unsafeMakeLatch(false)
-    const ping = Effect.zipRight(
-      Effect.timeoutOption(attempted.await, firstConnectionMillis),
-      Effect.suspend(() => {
-        // It has given up for good; nobody else would begin anew.
-        if (client.status === "end") client.connect().catch(() => {})
-        return Effect.asVoid(Effect.tryPromise({ try: () => inTime(client.ping()), catch: classify }))
-      })
-    ).pipe(Effect.tapError((failure) => Effect.sync(() => isSilence(failure) && giveUp())))
+    const ping = Effect.suspend(() => {
+      // Not begun yet, or given up for good: nobody else would begin.
+      if (client.status === "wait" || client.status === "end") client.connect().catch(() => {})
+      return Effect.zipRight(
+        Effect.timeoutOption(attempted.await, firstConnectionMillis),
+        Effect.tryPromise({ try: () => inTime(client.ping()), catch: classify })
+      )
+    }).pipe(Effect.asVoid, Effect.tapError((failure) => Effect.sync(() => isSilence(failure) && giveUp())))
     const dependency: Dependency.Dependency = yield* Dependency.make({
       name: "redis",
       probe: ping,

@@ -79,6 +79,15 @@ describe.skipIf(TestServers.isMissing("redis", { faults: true }))("Redis", () =>
       assert.isBelow(watch.longest(), 50)
     }))
 
+  it.scopedLive("there at the start: nothing has failed before the first connection stands", () =>
+    Effect.gen(function*() {
+      const server = yield* RedisServer.start()
+      yield* Effect.gen(function*() {
+        yield* becomes("up")
+        assert.deepInclude((yield* Redis.Redis).dependency.current(), { lastError: undefined, cause: undefined })
+      }).pipe(Effect.provide(Redis.Redis.layer(server)))
+    }))
+
   it.scopedLive("stalled: the first calls wait a quarter of a second, the next not at all, until it answers again", () =>
     Effect.gen(function*() {
       const server = yield* RedisServer.start()

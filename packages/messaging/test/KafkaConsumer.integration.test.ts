@@ -12,7 +12,7 @@ import * as SuiteResource from "@holdfast/testing/SuiteResource"
 import * as TcpProxy from "@holdfast/testing/TcpProxy"
 import * as TestServers from "@holdfast/testing/TestServers"
 import type { Scope } from "effect"
-import { Context, Effect, Layer, Logger, LogLevel, Schema } from "effect"
+import { Context, Effect, Layer, Logger, LogLevel, Schema, Stream } from "effect"
 import KafkaJS from "kafkajs"
 import { brokerIs, configOf, inTime, ownPrefix } from "./Brokers.ts"
 import { enter, good, open, tell, temporaryDirectory, Told, until, untilHeard, write } from "./Shop.ts"
@@ -97,6 +97,29 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("consumers on 
         const config = configOf(broker().direct, ownPrefix(), timing)
         return quiet(Effect.provide(body(config), KafkaBus.layer(config)))
       }))
+
+  test("a first start is no fault: the broker is up from its first answer on, and each is said to hear once it has joined", () =>
+    Effect.gen(function*() {
+      const { broker, standing } = yield* EventBus
+      const seen: Array<string> = []
+      if (broker === undefined) return assert.fail("no broker")
+      yield* Effect.forkScoped(
+        Stream.runForEach(broker.changes, ({ status }) => Effect.sync(() => seen.push(status)))
+      )
+      yield* brokerIs("up")
+      assert.isUndefined(standing("ledger"))
+      yield* enter("ledger", yield* temporaryDirectory)
+      assert.deepStrictEqual(standing("ledger"), { isHearing: false, isSending: false })
+      broker.unsafeProbe()
+      yield* inTime("joined")(
+        Effect.repeat(Effect.sleep("10 millis"), { until: () => standing("ledger")?.isHearing === true })
+      )
+      yield* inTime("sends")(
+        Effect.repeat(Effect.sleep("10 millis"), { until: () => standing("ledger")?.isSending === true })
+      )
+      assert.deepStrictEqual(seen, ["away", "up"])
+      assert.isUndefined(broker.current().lastError)
+    }))
 
   test("what is no event is a dead letter with its place, on the dead-letter topic too, and the partition goes on", (config) =>
     Effect.gen(function*() {
