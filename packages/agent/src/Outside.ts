@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
  * @category models
  */
 export interface Party extends Pick<Dependency, "name" | "current"> {
-  /** Calls that are due, or made and without an answer; 0 and 0 when there are none. A plain value, never an IO. */
+  /** Calls that are to be made, or made and without an answer; 0 and 0 when there are none. A plain value, never an IO. */
   readonly waiting: () => { readonly calls: number; readonly oldestMillis: number }
 }
 

@@ -5,7 +5,7 @@ import * as Transaction from "@holdfast/database/Transaction"
 import * as Effect from "effect/Effect"
 import { announce } from "./Announcements.ts"
 import type { Outcome } from "./Domain/Outcome.ts"
-import type * as RetryMatrix from "./Domain/RetryMatrix.ts"
+import * as RetryMatrix from "./Domain/RetryMatrix.ts"
 import * as Settlement from "./Domain/Settlement.ts"
 import * as VoidWish from "./Domain/VoidWish.ts"
 import * as Repository from "./Repository.ts"
@@ -19,7 +19,7 @@ export type Report =
   /** The gateway refuses the call as such. */
   | { readonly _tag: "Rejected" }
   /** No outcome yet. */
-  | { readonly _tag: "Deferred"; readonly called: boolean }
+  | { readonly _tag: "Deferred"; readonly failure: RetryMatrix.Failure }
 
 const end = (
   attempt: AttemptRow,
@@ -39,14 +39,28 @@ const end = (
 
 const stepState = { send: "sent", query: "unknown" } as const
 
-const postpone = (attempt: AttemptRow, next: RetryMatrix.Next, called: boolean, providerRef: string | null) =>
+/** Why the gateway did not serve the last call; that it knows nothing of the call serves it as little. */
+const lastError = (row: AttemptRow, failure: RetryMatrix.Failure): string | null =>
+  failure === "not_called" || failure === "unknown_key"
+    ? row.errorCode
+    : RetryMatrix.isUnserved(failure)
+    ? failure
+    : null
+
+const postpone = (
+  attempt: AttemptRow,
+  next: RetryMatrix.Next,
+  failure: RetryMatrix.Failure,
+  providerRef: string | null
+) =>
   Effect.flatMap(Transaction.now, (now) =>
     Transaction.update(Attempts, { id: attempt.id }, (row) => ({
       ...row,
       state: stepState[next.step],
-      tries: called ? row.tries + 1 : row.tries,
+      tries: failure === "not_called" ? row.tries : row.tries + 1,
       nextAt: now + next.delayMillis,
-      providerRef: providerRef ?? row.providerRef
+      providerRef: providerRef ?? row.providerRef,
+      errorCode: lastError(row, failure)
     })))
 
 /** What a payment takes over from the gateway's answer to its authorisation. */
@@ -103,7 +117,7 @@ export const settle = (attemptId: AttemptId, report: Report, next: RetryMatrix.N
     const payment = yield* Repository.payment(attempt.paymentId)
     if (payment === undefined) return
     if (report._tag === "Deferred") {
-      yield* postpone(attempt, next, report.called, null)
+      yield* postpone(attempt, next, report.failure, null)
       const state = next.step === "query" ? Settlement.lose(payment, attempt) : payment.state
       if (state !== payment.state) yield* Repository.updatePayment(payment.id, () => ({ state }))
       return
@@ -117,7 +131,7 @@ export const settle = (attemptId: AttemptId, report: Report, next: RetryMatrix.N
       )
     }
     const providerRef = outcome.providerRef ?? null
-    if (settlement.attempt === "unknown") yield* postpone(attempt, next, true, providerRef)
+    if (settlement.attempt === "unknown") yield* postpone(attempt, next, "pending", providerRef)
     else yield* end(attempt, settlement.attempt, providerRef, outcome._tag === "Declined" ? outcome.code : null)
     const firstPending = attempt.providerRef === null
     const nothingNew = settlement.attempt === "unknown" && settlement.state === payment.state && !firstPending

@@ -53,7 +53,8 @@ export type PaymentRow = Table.Row<typeof Payments>
 
 /**
  * One call of the gateway, committed before it is made. Open while `nextAt` is set: the time (ms since the epoch) of the
- * next call with its key. `sent`: that call repeats it; `unknown`: that call asks what became of it.
+ * next call with its key. `sent`: that call repeats it; `unknown`: that call asks what became of it. While it is open its
+ * `errorCode` is why the gateway did not serve the last call, and nothing if it did or has not been called.
  */
 export const Attempts = Table.make("attempt", {
   columns: {

@@ -22,7 +22,8 @@ const test = (
       path: string,
       json?: unknown,
       headers?: Readonly<Record<string, string>>
-    ) => Effect.Effect<Answer>
+    ) => Effect.Effect<Answer>,
+    port: number
   ) => Effect.Effect<void, unknown>
 ) =>
   it.scopedLive(name, () =>
@@ -51,8 +52,7 @@ const test = (
             ...(json === undefined ? {} : { body: typeof json === "string" ? json : JSON.stringify(json) })
           })
           return { status: response.status, headers: response.headers, body: Object(await response.json()) }
-        })
-      )
+        }), served.port)
     }))
 
 const wanted = (n: number, methodToken: string) => ({
@@ -135,4 +135,59 @@ describe("over HTTP", () => {
       }
       assert.deepInclude(yield* send("POST", "/webhooks/nobody", raw, signed("secret")), { status: 404 })
     }))
+
+  test(
+    "a gateway that does not answer is seen in health and metrics, and lowers no level",
+    (send, port) =>
+      Effect.gen(function*() {
+        type Detail = Answer["body"]
+        const detailed = Effect.map(send("GET", "/health/detailed"), ({ body }) => body)
+        const sees = (check: (detail: Detail) => boolean): Effect.Effect<Detail> =>
+          Effect.flatMap(detailed, (detail) =>
+            check(detail) ? Effect.succeed(detail) : Effect.zipRight(Effect.sleep("50 millis"), sees(check)))
+        const gatewayOf = (detail: Detail) =>
+          Object(Object(detail["agents"])[0]).dependencies.gateway
+        const metrics = Effect.promise(async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text())
+        const up = yield* detailed
+        assert.deepInclude(gatewayOf(up), { status: "up", breaker: "closed", waitingCalls: 0 })
+        assert.strictEqual(up["status"], "pass")
+
+        for (let n = 0; n < 6; n++) yield* send("POST", "/payments", wanted(100 + n, `never_answers:${n}`))
+        const silent = yield* sees((detail) =>
+          gatewayOf(detail).status === "away" && gatewayOf(detail).waitingCalls === 6
+        )
+        assert.deepInclude(gatewayOf(silent), { breaker: "open", lastError: "no answer within 200 ms" })
+        assert.isAbove(gatewayOf(silent).oldestWaitingSeconds, 0)
+        assert.strictEqual(silent["status"], "warn")
+        assert.strictEqual(silent["degradationLevel"], 0)
+        assert.match(
+          Object(silent["notes"])[0],
+          /^the gateway does not answer \(no answer within 200 ms\); 6 calls wait for the gateway, the oldest for \d+\.\d s$/
+        )
+        assert.deepInclude(Object(silent["checks"])["gateway:waitingCalls"][0], {
+          status: "fail",
+          observedValue: 6,
+          breaker: "open"
+        })
+        const text = yield* metrics
+        assert.include(text, "holdfast_dependency_up{agent=\"payment\",dependency=\"gateway\"} 0")
+        assert.include(
+          text,
+          "holdfast_circuit_breaker_state{agent=\"payment\",dependency=\"gateway\",state=\"open\"} 1"
+        )
+        assert.include(text, "holdfast_dependency_waiting_calls{agent=\"payment\",dependency=\"gateway\"} 6")
+        assert.match(text, /holdfast_dependency_waiting_oldest_age_seconds\{agent="payment",dependency="gateway"\} \d/)
+
+        yield* send("POST", "/payments", wanted(1, "ok"))
+        yield* sees((detail) => gatewayOf(detail).status === "up")
+        assert.include(yield* metrics, "holdfast_dependency_up{agent=\"payment\",dependency=\"gateway\"} 1")
+        // They still wait: a note says so when they have waited for ten seconds.
+        const waiting = yield* sees((detail) => detail["status"] === "warn")
+        assert.match(
+          Object(waiting["notes"])[0],
+          /^6 calls wait for the gateway, the oldest for \d+\.\d s$/
+        )
+        assert.deepInclude(Object(waiting["checks"])["gateway:waitingCalls"][0], { status: "warn", breaker: "closed" })
+      })
+  )
 })

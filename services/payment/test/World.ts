@@ -1,4 +1,5 @@
 import * as JobRunner from "@holdfast/agent/JobRunner"
+import { Outside, type Party } from "@holdfast/agent/Outside"
 import { sourceOf } from "@holdfast/contracts/Envelope"
 import { OrderId, PaymentId } from "@holdfast/contracts/Id"
 import type * as Message from "@holdfast/contracts/Message"
@@ -48,9 +49,13 @@ export const open = (directory: string, options: Options = {}) =>
       SandboxGateway.layer({ secret: "secret", ...options, directory }),
       (context) => Context.add(context, Gateway, around(Context.get(context, Gateway)))
     )
+    const parties: Array<Party> = []
     const world = Layer.provideMerge(
       Layer.provideMerge(GatewayCalls.GatewayCalls.layer(options), sandbox),
-      Sqlite.layer({ agent: "payment", directory, migrations: [initial] })
+      Layer.merge(
+        Sqlite.layer({ agent: "payment", directory, migrations: [initial] }),
+        Layer.succeed(Outside, Outside.listing(parties))
+      )
     )
     const context = yield* Layer.build(world)
     const database = Context.get(context, Database)

@@ -16,6 +16,13 @@ export type Failure =
   /** Accepted, not ended. */
   | "pending"
 
+/** Failures in which the gateway did not do its part: another call, about something else, may fare better. */
+export type Unserved = Extract<Failure, "no_answer" | "server_error" | "rate_limited">
+
+/** Whether the gateway did not do its part. */
+export const isUnserved = (failure: Failure): failure is Unserved =>
+  failure === "no_answer" || failure === "server_error" || failure === "rate_limited"
+
 /**
  * What to do next about an attempt: `send` repeats the call with the same key, `query` asks what became of it. There is
  * no third way: no fresh key, and no giving up (P6).
