@@ -20,7 +20,6 @@ import {
 } from "./Payment.ts"
 import {
   CaptureExceedsAuthorized,
-  GatewayUnavailable,
   PaymentExists,
   PaymentStateConflict,
   RefundExceedsCaptured,
@@ -113,10 +112,12 @@ export const PaymentApi = HttpApiGroup.make("payment")
     HttpApiEndpoint.post("sync", "/payments/:id/sync")
       .setPath(byId)
       .addSuccess(Payment, { status: 202 })
-      .addError(GatewayUnavailable)
       .annotate(CommandPolicy, { writeClass: "mergeable", idempotencyKey: "optional" })
       .annotate(Summary, "Ask the gateway what became of a payment")
-      .annotate(Description, "Repairs the payment's state; never charges.")
+      .annotate(
+        Description,
+        "Answered at once; the gateway is asked after that, and the payment's state repaired. Never charges."
+      )
   )
   .add(
     HttpApiEndpoint.get("attempts", "/payments/:id/attempts")

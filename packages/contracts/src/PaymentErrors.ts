@@ -129,22 +129,3 @@ export class WebhookSignatureInvalid extends Schema.TaggedError<WebhookSignature
     recovery: "fail"
   })
 ) {}
-
-/**
- * The gateway does not answer now.
- *
- * @category errors
- */
-export class GatewayUnavailable extends Schema.TaggedError<GatewayUnavailable>()(
-  "GatewayUnavailable",
-  { provider: Schema.String },
-  problem({
-    code: "gateway_unavailable",
-    status: 503,
-    title: "The payment provider does not answer",
-    detail:
-      "Wait as long as Retry-After says and repeat the request; the payment is asked for again by itself meanwhile.",
-    severity: "high",
-    recovery: "retry"
-  })
-) {}
