@@ -10,6 +10,10 @@ import * as Deadline from "./Deadline.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import * as Signal from "./Signal.ts"
 
+/** Between a return that failed and the next one, in milliseconds: twice as long each time. */
+const RETURN_BASE = 100
+const RETURN_CAP = 5_000
+
 /**
  * `up` answers; `away` does not; `recovering` answers again, but what must be done before it may be used (a merge,
  * say) is not done yet.
@@ -123,6 +127,7 @@ export const make = <E, R, E2 = never, R2 = never>(
     let epoch = 0
     let good = 0
     let bad = 0
+    let failedReturns = 0
     let previousDelay = 0
     let probeNow = false
     let wake = () => {}
@@ -180,6 +185,7 @@ export const make = <E, R, E2 = never, R2 = never>(
       if (Exit.isFailure(exit)) {
         good = 0
         bad++
+        failedReturns = 0
         become("away", describe(exit.cause))
         return
       }
@@ -195,8 +201,12 @@ export const make = <E, R, E2 = never, R2 = never>(
       become("recovering", undefined)
       const recovered = yield* Effect.exit(whileUnchanged(options.recover))
       if (epoch !== begun) return
-      if (Exit.isSuccess(recovered)) return become("up", undefined)
+      if (Exit.isSuccess(recovered)) {
+        failedReturns = 0
+        return become("up", undefined)
+      }
       bad++
+      failedReturns++
       const why = describe(recovered.cause)
       become("away", why, why)
     })
@@ -204,7 +214,9 @@ export const make = <E, R, E2 = never, R2 = never>(
       if (signal.current().status === "up") return interval
       if (good > 0) return confirmAfter
       previousDelay = RetryPolicy.delay(pace, Math.max(1, bad), previousDelay, random)
-      return previousDelay
+      // It answers at once, and what keeps it from being used may last: a return costs more than a probe.
+      const patience = failedReturns === 0 ? 0 : Math.min(RETURN_CAP, RETURN_BASE * 2 ** (failedReturns - 1))
+      return Math.max(previousDelay, patience)
     })
     const watch = Effect.gen(function*() {
       while (true) {

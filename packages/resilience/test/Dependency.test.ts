@@ -184,6 +184,19 @@ describe("a watched dependency", () => {
       assert.isUndefined(dependency.current().recoveryError)
     }))
 
+  it.scoped("what answers and cannot be used is asked less and less often", () =>
+    Effect.gen(function*() {
+      let returns = 0
+      const recover = Effect.zipRight(Effect.sync(() => returns++), new Refused())
+      yield* watched<Refused>({ recover })
+      yield* TestClock.adjust("10 seconds")
+      assert.isAtLeast(returns, 5)
+      const before = returns
+      yield* TestClock.adjust("1 minute")
+      assert.isAtMost(returns - before, 12)
+      assert.isAtLeast(returns - before, 10)
+    }))
+
   it.scoped("while it is tried again, the failure of the last recovery is still said", () =>
     Effect.gen(function*() {
       const recover = Effect.zipRight(Effect.sleep(300), new Refused())
