@@ -82,7 +82,7 @@ const make = (config: KafkaConfig): Effect.Effect<EventBusShape, never, Scope.Sc
         const fork = <A>(self: Effect.Effect<A>) =>
           Effect.forkDaemon(Effect.annotateLogs(Effect.interruptible(self), "agent", member.database.agent))
         const scope = yield* Scope.make()
-        const relay = yield* Scope.extend(KafkaRelay.make(config, member.database, topics, watch), scope)
+        const relay = yield* Scope.extend(KafkaRelay.make(config, member.database, admin, topics, watch), scope)
         const consumer = member.topics.length === 0
           ? undefined
           : yield* KafkaConsumer.make(config, member, topics, watch)

@@ -59,6 +59,8 @@ export interface Timing {
   readonly flush: Duration.DurationInput
   /** The outbox is looked at this often besides being woken: another process of the agent may have written to it. */
   readonly poll: Duration.DurationInput
+  /** How often it is asked whether the brokers still have what they have acknowledged, and topics their partitions. */
+  readonly compareEvery: Duration.DurationInput
   /** How often the lag of partitions is measured that nothing has come from. */
   readonly measureEvery: Duration.DurationInput
 }
@@ -100,6 +102,7 @@ export const timing: Timing = {
   stop: "5 seconds",
   flush: "3 seconds",
   poll: "500 millis",
+  compareEvery: "30 seconds",
   measureEvery: "5 seconds"
 }
 

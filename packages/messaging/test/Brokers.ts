@@ -17,6 +17,7 @@ export const timing: Partial<KafkaConfig.Timing> = {
   fetchWait: "50 millis",
   silence: "2 seconds",
   stop: "2 seconds",
+  compareEvery: "300 millis",
   measureEvery: "100 millis"
 }
 

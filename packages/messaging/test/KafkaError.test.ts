@@ -26,7 +26,18 @@ it.each([
     "NOT_LEADER_FOR_PARTITION: the broker's words"
   ],
   ["a broker that does not know either", protocol("UNKNOWN", false), "UNKNOWN: the broker's words"],
-  ["the library's own stumbling", new TypeError("x is undefined"), "no broker answers (x is undefined)"],
+  [
+    "the library's own stumbling",
+    new TypeError("x is undefined"),
+    "the broker's answer was incomplete: it starts, or stops"
+  ],
+  [
+    "its words alone",
+    new KafkaJS.KafkaJSNonRetriableError(
+      "Cannot destructure property 'brokers' of '(intermediate value)' as it is null"
+    ),
+    "the broker's answer was incomplete: it starts, or stops"
+  ],
   ["what is no error at all", "boom", "boom"]
 ])("%s is a broker that is away, whatever the library wraps it in", (_, thrown, detail) => {
   for (const error of typeof thrown === "string" ? [thrown] : [thrown, wrapped(thrown)]) {

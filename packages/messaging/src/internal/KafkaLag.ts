@@ -26,6 +26,11 @@ export const measure = (
         offsets.set(`${topic}/${partition}`, { low: Number(low), high: Number(high) })
       }
     }
+    for (const place of consumers.flatMap(placesOf)) {
+      const ends = offsets.get(`${place.topic}/${place.partition}`)
+      // It was made anew, or has lost its end: what was known of it counts no more.
+      if (ends !== undefined && ends.high < (place.position ?? 0)) place.isFresh = false
+    }
     for (const consumer of consumers) {
       const unknown = placesOf(consumer).filter(({ isFresh }) => !isFresh)
       const committed = unknown.length === 0 ?
@@ -38,7 +43,7 @@ export const measure = (
       for (const place of placesOf(consumer)) {
         const ends = offsets.get(`${place.topic}/${place.partition}`)
         if (ends === undefined) continue
-        place.end = Math.max(place.end ?? 0, ends.high)
+        place.end = ends.high
         // It may have begun to hear the partition while we asked.
         if (place.isFresh) continue
         const offset = committed.find(({ topic }) => topic === `${prefix}${place.topic}`)?.partitions

@@ -58,6 +58,16 @@ const sizeOf = ({ headers, key, value }: CloudEvents.TopicRecord): number =>
     key.length + (value === null ? 0 : Buffer.byteLength(value))
   )
 
+const recordOf = (envelope: Envelope): CloudEvents.TopicRecord =>
+  DeadLetterRecord.of(envelope) ?? CloudEvents.toBinary(envelope)
+
+/**
+ * How large the record of a message is, but for its framing.
+ *
+ * @category queries
+ */
+export const bytesOf = (envelope: Envelope): number => sizeOf(recordOf(envelope))
+
 /**
  * Messages of an outbox as one request to the brokers: as many of the first ones as fit into `bytes`, at least one.
  *
@@ -72,7 +82,7 @@ export const batchOf = (
   let taken = 0
   let size = 0
   for (const envelope of envelopes) {
-    const record = DeadLetterRecord.of(envelope) ?? CloudEvents.toBinary(envelope)
+    const record = recordOf(envelope)
     size += sizeOf(record)
     if (taken > 0 && size > bytes) break
     const messages = byTopic.get(record.topic)

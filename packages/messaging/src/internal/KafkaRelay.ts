@@ -1,15 +1,16 @@
 import type { Envelope } from "@holdfast/contracts/Envelope"
-import type { DatabaseShape } from "@holdfast/database/Database"
+import type { DatabaseShape, OutboxMessage } from "@holdfast/database/Database"
 import * as TimeSource from "@holdfast/resilience/TimeSource"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import KafkaJS from "kafkajs"
+import KafkaJS, { type Admin } from "kafkajs"
 import type { Publishing } from "../EventBus.ts"
 import * as KafkaConfig from "../KafkaConfig.ts"
 import * as KafkaError from "../KafkaError.ts"
 import * as Topics from "../Topics.ts"
+import * as KafkaAcknowledged from "./KafkaAcknowledged.ts"
 import { retry } from "./KafkaClient.ts"
 import * as KafkaRecord from "./KafkaRecord.ts"
 import * as KafkaSession from "./KafkaSession.ts"
@@ -22,6 +23,9 @@ const BATCH_BYTES = 512 * 1024
 
 /** What a broker takes by default, and all that is ever sent fits into. */
 const DEFAULT_LIMIT_BYTES = 1_048_588
+
+const limitFor = (envelope: Envelope): number =>
+  Math.max(DEFAULT_LIMIT_BYTES, KafkaRecord.bytesOf(envelope) + BATCH_BYTES)
 
 /** The broker acknowledges when every replica that is in sync has it. */
 const ALL_IN_SYNC = -1
@@ -63,6 +67,7 @@ export interface KafkaRelay {
 export const make = (
   config: KafkaConfig.KafkaConfig,
   database: DatabaseShape,
+  admin: KafkaSession.KafkaSession<Admin>,
   topics: KafkaTopics,
   watch: KafkaWatch
 ): Effect.Effect<KafkaRelay, never, Scope.Scope> =>
@@ -84,6 +89,9 @@ export const make = (
         }),
       watch.look
     )
+    const acknowledged = KafkaAcknowledged.make(config, admin, topics)
+    /** Undefined after a failure: what answers next may be another broker, or know less. */
+    let comparedAt: number | undefined = time.now()
     const wake = Effect.unsafeMakeLatch(true)
     let finishing = false
     let prepared = false
@@ -109,6 +117,7 @@ export const make = (
         lastError = error instanceof Error ? error.message : String(error)
         watch.lost(lastError)
         topics.forget()
+        comparedAt = undefined
         // A broker that was away and is back may still refuse what it is offered.
         if (before === undefined || (KafkaError.isCritical(error) && lastError !== before)) {
           yield* KafkaError.log(`${agent} cannot publish its messages and tries on`, error)
@@ -144,7 +153,8 @@ export const make = (
             topicMessages: batch.topicMessages
           }))
         return Effect.matchEffect(Effect.zipRight(topics.ensure(batch.topics), sent), {
-          onSuccess: () => {
+          onSuccess: (answer) => {
+            acknowledged.add(answer)
             most = Math.min(BATCH, most * 2)
             return Effect.succeed(batch.taken)
           },
@@ -158,6 +168,58 @@ export const make = (
         })
       })
 
+    const compared = Effect.suspend(() => {
+      const now = time.now()
+      if (comparedAt !== undefined && now - comparedAt < KafkaConfig.millis(config, "compareEvery")) return Effect.void
+      return Effect.map(acknowledged.compare, () => {
+        comparedAt = now
+      })
+    })
+
+    /**
+     * Sends what it can of these messages, however long it takes. Answers how many; none where the brokers turn out to have
+     * lost earlier ones, which come first; `undefined` when it has ended before.
+     */
+    const deliver = (messages: ReadonlyArray<OutboxMessage>) =>
+      Effect.gen(function*() {
+        let taken = 0
+        const once = Effect.zipRight(
+          compared,
+          Effect.suspend(() =>
+            acknowledged.hasLost() ? Effect.succeed(0) : send(messages.map(({ envelope }) => envelope))
+          )
+        )
+        const isDone = yield* insistently(Effect.map(once, (amount) => {
+          taken = amount
+        }))
+        return isDone ? taken : undefined
+      })
+
+    /**
+     * Publishes again what brokers have lost that had acknowledged it: all of those topics that the outbox still has, in its
+     * order, before anything else. Consumers recognise what they have handled.
+     */
+    const restore = Effect.gen(function*() {
+      const lost = acknowledged.takeLost()
+      const last = outbox.lastSeq()
+      yield* Effect.logError(
+        `${agent}: messages of ${lost.join(", ")} that the broker had acknowledged are lost; ` +
+          "all that the outbox still has of them is published again"
+      )
+      let after = 0
+      let amount = 0
+      for (;;) {
+        const messages = (yield* outbox.readAfter(after, lost, BATCH)).filter(({ seq }) => seq <= last)
+        if (messages.length === 0) break
+        const taken = yield* deliver(messages)
+        const reached = messages[(taken ?? 0) - 1]
+        if (reached === undefined) return acknowledged.putBack(lost)
+        after = reached.seq
+        amount += taken ?? 0
+      }
+      yield* Effect.logInfo(`${agent} has published ${amount} messages again`)
+    })
+
     /** Names the message: somebody has to find out why it is so large, or have it taken. */
     const refusing = (envelope: Envelope, { cause, code, detail }: KafkaError.BrokerRefused) =>
       new KafkaError.BrokerRefused({
@@ -165,7 +227,7 @@ export const make = (
         code,
         detail: `${config.prefix}${envelope.topic} does not take ${envelope.type} ${envelope.id} of ` +
           `${KafkaRecord.bytesOf(envelope)} bytes, and what comes after it waits; set its max.message.bytes, or ` +
-          `message.max.bytes of the brokers, to ${DEFAULT_LIMIT_BYTES} at least: ${detail}`,
+          `message.max.bytes of the brokers, to ${limitFor(envelope)} at least: ${detail}`,
         cause
       })
 
@@ -175,13 +237,14 @@ export const make = (
       oldestAt = pending[0] === undefined ? undefined : Date.parse(pending[0].envelope.time)
       if (!prepared) prepared = yield* insistently(topics.ensure(Topics.declared([agent]).map(({ name }) => name)))
       if (!prepared) return false
-      if (pending.length === 0) return false
-      let taken = 0
-      const acknowledged = yield* insistently(Effect.map(send(pending.map(({ envelope }) => envelope)), (amount) => {
-        taken = amount
-      }))
-      const last = pending[taken - 1]
-      if (!acknowledged || last === undefined) return false
+      if (acknowledged.hasLost()) yield* restore
+      if (pending.length === 0) {
+        yield* insistently(compared)
+        return acknowledged.hasLost() && !finishing
+      }
+      const taken = yield* deliver(pending)
+      const last = pending[(taken ?? 0) - 1]
+      if (taken === undefined || last === undefined) return acknowledged.hasLost() && !finishing
       position = last.seq
       oldestAt = undefined
       yield* relay.published(last.seq)
