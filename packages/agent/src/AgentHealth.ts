@@ -294,6 +294,12 @@ const because = (dependency: Pick<Dependency, "current"> | undefined): string =>
   return error === undefined ? "" : ` (${error})`
 }
 
+/** It has neither answered nor failed since the start. */
+const isUnreached = (dependency: Pick<Dependency, "current"> | undefined): boolean => {
+  const state = dependency?.current()
+  return state === undefined || (state.status === "away" && state.lastError === undefined)
+}
+
 /** That it does not serve, and why. */
 const awayInWords = (name: string, dependency: Pick<Dependency, "current"> | undefined): string => {
   const { lastError, recoveryError, status } = dependency?.current() ?? { status: "away" }
@@ -321,9 +327,12 @@ const reasonInWords: Readonly<Record<Degradation.Reason, (agent: AgentStatus) =>
     agent.facts().primary === "absent"
       ? `SQLite cannot be written, reads only${because(agent.file)}`
       : `${postgres(agent)}; SQLite cannot be written in its place, reads only${because(agent.file)}`,
-  primary_and_bus_away: (agent) =>
-    "Postgres and Kafka are both away: reads only, and messages wait in the outbox; " +
-    `${postgres(agent)}, ${kafka(agent)}`,
+  primary_and_bus_away: (agent) => {
+    const each = `${postgres(agent)}, ${kafka(agent)}`
+    return isUnreached(agent.broker) || isUnreached(agent.database?.primary?.dependency)
+      ? `${each}: reads only, and messages wait in the outbox`
+      : `Postgres and Kafka are both away: reads only, and messages wait in the outbox; ${each}`
+  },
   backlog_full: () => "the backlog is full: reads only until Postgres has taken it",
   bus_away: (agent) =>
     `${kafka(agent)}; messages ${agent.standing()?.isSending === true ? "of others wait there" : "wait in the outbox"}`,

@@ -23,7 +23,7 @@ export interface Dependencies {
 export const initial = ({ broker, cache, primary }: Dependencies): Degradation.Facts => ({
   primary: primary ? "away" : "absent",
   standby: "ok",
-  bus: broker === undefined ? "absent" : "recovering",
+  bus: broker === undefined ? "absent" : "away",
   cache: cache === undefined ? "absent" : cache.current().status,
   backlogFull: false,
   memoryAnswers: false
@@ -47,8 +47,8 @@ const LOOK_FOR_JOIN = "50 millis"
 const plain = ({ status }: State): "up" | "away" => status === "up" ? "up" : "away"
 
 /**
- * Reports the broker and the cache for as long as the scope lives. The bus is `up` for an agent once `hasJoined` says so;
- * until then only a failure makes it `away`.
+ * Reports the broker and the cache for as long as the scope lives. Where the broker is up, the bus is so for an agent once
+ * `hasJoined` says so, and `recovering` until then.
  *
  * @category programs
  */
@@ -62,10 +62,9 @@ export const followShared = (
     if (broker === undefined) return
     let isJoined = false
     const report = () => {
-      const state = broker.current()
-      isJoined ||= state.status === "up" && hasJoined()
-      const isPending = !isJoined && (state.status === "up" || state.lastError === undefined)
-      const bus = isPending ? "recovering" : plain(state)
+      const status = plain(broker.current())
+      isJoined ||= status === "up" && hasJoined()
+      const bus = status === "up" && !isJoined ? "recovering" : status
       if (bus !== degradation.facts().bus) degradation.unsafeReport({ bus }, isJoined ? undefined : "expected")
     }
     yield* follow(broker, report)

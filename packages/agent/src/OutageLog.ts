@@ -50,7 +50,10 @@ export const ofLevel = (
       })
     })
   })
-  const isJoining = () => agent.degradation().reasons.every((reason) => reason === "bus_joining")
+  const isJoining = () =>
+    agent.degradation().reasons.every((reason) =>
+      reason === "bus_joining" || (reason === "bus_away" && agent.broker !== undefined && !hasSpoken(agent.broker))
+    )
   return Effect.asVoid(Effect.forkScoped(
     Effect.zipRight(
       known(() => agent.degradation().level === 0 || !isJoining()),

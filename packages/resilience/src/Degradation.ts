@@ -44,7 +44,7 @@ export interface Facts {
   readonly primary: Presence
   /** The local store that serves while the primary is away, or in its place where the primary is `absent`. */
   readonly standby: "ok" | "unwritable" | "unreadable"
-  /** How other processes are heard and told; `recovering` until it has been reached and joined, neither of which failed. */
+  /** How other processes are heard and told; `recovering` while it is there and was not joined yet. */
   readonly bus: Presence
   /** Never the truth: memory stands in for it. */
   readonly cache: Presence

@@ -20,7 +20,9 @@ const STRICT = "payment"
 
 /** What the operator must be told while Postgres and Kafka do not answer. */
 const reasonOf = (agent: string): RegExp =>
-  agent === STRICT ? /nothing works without Postgres.*PAYMENT_FALLBACK/ : /Postgres and Kafka are both away/
+  agent === STRICT
+    ? /nothing works without Postgres.*PAYMENT_FALLBACK/
+    : /^Postgres (?:and Kafka are both away|(?:is away|is not reached yet).+Kafka (?:is away|is not reached yet).*: reads only)/
 
 type Run = Effect.Effect.Success<ReturnType<typeof ChaosRun.make>>
 
