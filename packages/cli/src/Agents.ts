@@ -8,7 +8,19 @@ import { agent as order } from "@holdfast/order/Agent"
 import { HashKey } from "@holdfast/order/HashKey"
 import { withSandbox } from "@holdfast/payment/Agent"
 import { agent as product } from "@holdfast/product/Agent"
+import * as Data from "effect/Data"
 import * as Layer from "effect/Layer"
+
+/**
+ * The command names an agent that does not exist.
+ *
+ * @category errors
+ */
+export class AgentUnknown extends Data.TaggedError("AgentUnknown")<{ readonly detail: string }> {
+  /** Names that are none of these. */
+  static readonly among = (names: ReadonlyArray<string>, unknown: ReadonlyArray<string>): AgentUnknown =>
+    new this({ detail: `there is no agent ${unknown.join(", ")}; there are ${names.join(", ")}` })
+}
 
 /**
  * What the agents need to know of the process they run in.

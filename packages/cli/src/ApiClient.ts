@@ -15,8 +15,20 @@ import * as Url from "./Url.ts"
  */
 export class AgentsUnreachable extends Data.TaggedError("AgentsUnreachable")<{
   readonly url: string
+  /** Those that are configured to answer there; empty where that is not known. */
+  readonly agents: ReadonlyArray<string>
   readonly detail: string
-}> {}
+}> {
+  override get message(): string {
+    return `${silence(this)}: ${this.detail}`
+  }
+}
+
+/** Who does not answer where. */
+const silence = ({ agents, url }: { readonly agents: ReadonlyArray<string>; readonly url: string }): string =>
+  agents.length === 0
+    ? `no agents answer at ${url}`
+    : `${agents.join(", ")} ${agents.length === 1 ? "does" : "do"} not answer at ${url}`
 
 /**
  * An agent refused the request, or answered with something else than promised.
@@ -76,10 +88,9 @@ export interface Options {
  * @category services
  */
 export class ApiClient extends Context.Tag("@holdfast/cli/ApiClient")<ApiClient, {
+  readonly addresses: Url.Addresses
   /** Asks the agent that the path begins with. */
   readonly get: <A, I>(path: string, answer: Schema.Schema<A, I>) => Effect.Effect<A, ApiError>
-  /** Asks every process that runs agents. */
-  readonly getEach: <A, I>(path: string, answer: Schema.Schema<A, I>) => Effect.Effect<ReadonlyArray<A>, ApiError>
   readonly post: <A, I>(
     path: string,
     body: unknown,
@@ -140,7 +151,7 @@ const make = (
         })
         return { status: response.status, body: await response.text() }
       },
-      catch: (cause) => new AgentsUnreachable({ url, detail: messageOf(cause) })
+      catch: (cause) => new AgentsUnreachable({ url, agents: addresses.namedAt(url), detail: messageOf(cause) })
     })
 
   /** 408, 429 and 5xx pass: the request was late, or the agents are overloaded, draining or on their way back. */
@@ -166,7 +177,7 @@ const make = (
         }
         yield* say(
           outcome._tag === "Left"
-            ? `no agents answer at ${url} (${outcome.left.detail})`
+            ? `${silence(outcome.left)} (${outcome.left.detail})`
             : format(refused(`${method} ${path}`, outcome.right))
         )
         yield* Effect.sleep(pause)
@@ -197,9 +208,8 @@ const make = (
     Effect.flatMap(send(url, "GET", path, undefined, undefined), (got) => decoded(`GET ${path}`, got, answer))
 
   return {
+    addresses,
     get: (path, answer) => getAt(addresses.of(agentOf(path)), path, answer),
-    getEach: (path, answer) =>
-      Effect.forEach(addresses.all, (url) => getAt(url, path, answer), { concurrency: "unbounded" }),
     post: (path, body, key, answer) =>
       Effect.flatMap(
         send(addresses.of(agentOf(path)), "POST", path, body, key),

@@ -77,6 +77,16 @@ const shown = (conflict: ConflictView): string =>
     ...conflict.rows.map(sides)
   ].join("\n\n")
 
+const kind: OperatorCommand.Listed<ConflictView, typeof ConflictView.Encoded> = {
+  name: "conflicts",
+  item: ConflictView,
+  stateParameter: "status",
+  open: ["open"],
+  columns,
+  cells,
+  owners: "all"
+}
+
 const list = Command.make("conflicts", {
   state: Options.choice("status", ["open", "applied", "discarded"]).pipe(
     Options.withDescription("Only those with this status"),
@@ -85,25 +95,12 @@ const list = Command.make("conflicts", {
   all: OperatorCommand.all,
   url,
   json
-}, (given) =>
-  Effect.gen(function*() {
-    const kind = { name: "conflicts", item: ConflictView, stateParameter: "status", open: ["open"] }
-    const found = yield* Effect.forEach(yield* OperatorCommand.agentsAt, (agent) =>
-      Effect.map(
-        OperatorCommand.wantedOf(kind, agent, given),
-        (items) => items.map((item) => ({ agent, item }))
-      ))
-    const listed = found.flat()
-    if (given.json) return yield* printJson(listed.map(({ agent, item }) => ({ agent, ...item })))
-    yield* listed.length === 0
-      ? print(OperatorCommand.none("conflicts", given))
-      : print(table([["agent", ...columns], ...listed.map(({ agent, item }) => [agent, ...cells(item)])]))
-  }).pipe(client(given.url)))
+}, (given) => OperatorCommand.list(kind, given).pipe(client(given.url)))
 
 const show = Command.make("show", { agent, id, url, json }, (given) =>
   Effect.gen(function*() {
     const api = yield* ApiClient
-    const conflict = yield* api.get(pathOf(given), ConflictView)
+    const conflict = yield* api.get(pathOf(given), ConflictView).pipe(OperatorCommand.knowing(given.agent))
     yield* given.json ? printJson(conflict) : print(shown(conflict))
   }).pipe(client(given.url))).pipe(
     Command.withDescription(
@@ -124,7 +121,9 @@ const settle = Command.make("settle", {
 }, (given) =>
   Effect.gen(function*() {
     const api = yield* ApiClient
-    const settled = yield* api.post(`${pathOf(given)}/settle`, { keep: given.keep }, undefined, ConflictView)
+    const settled = yield* api.post(`${pathOf(given)}/settle`, { keep: given.keep }, undefined, ConflictView).pipe(
+      OperatorCommand.knowing(given.agent)
+    )
     yield* given.json ? printJson(settled) : print(table([columns, cells(settled)]))
   }).pipe(client(given.url))).pipe(
     Command.withDescription("Decide an operation; those that wait behind it are tried again")

@@ -3,6 +3,7 @@ import * as Options from "@effect/cli/Options"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Count from "./Count.ts"
 import * as Doctor from "./Doctor/Doctor.ts"
 import * as Finding from "./Doctor/Finding.ts"
 import { print, printJson } from "./Terminal.ts"
@@ -32,7 +33,9 @@ export const command = Command.make("doctor", { dataDir, port, json }, (given) =
     yield* given.json
       ? printJson({ status: Finding.worst(findings), checks: findings })
       : print(`${Finding.format(findings)}\n\n${count("ok")} ok, ${count("warn")} warn, ${count("fail")} fail`)
-    if (count("fail") > 0) return yield* new DoctorFailed({ detail: `${count("fail")} checks fail` })
+    if (count("fail") > 0) {
+      return yield* new DoctorFailed({ detail: Count.of(count("fail"), "check fails", "checks fail") })
+    }
   })).pipe(
     Command.withDescription(
       "Check what the agents need before they are started: configuration, this machine, the data folder, the port, and\n" +

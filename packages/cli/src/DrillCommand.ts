@@ -1,19 +1,24 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
-import { DrillView } from "@holdfast/agent/Drill"
+import { DrillView, Seconds } from "@holdfast/agent/Drill"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
 import type { ApiError } from "./ApiClient.ts"
 import { ApiClient } from "./ApiClient.ts"
+import * as Count from "./Count.ts"
 import * as OperatorCommand from "./OperatorCommand.ts"
 import { print, printJson, progress, table } from "./Terminal.ts"
 import { json, url } from "./Url.ts"
 
 /** A drill did not end well, or there was nothing to drill. */
 export class DrillFailed extends Data.TaggedError("DrillFailed")<{ readonly detail: string }> {}
+
+/** The arguments are not what a drill takes. */
+export class DrillArgumentsInvalid extends Data.TaggedError("DrillArgumentsInvalid")<{ readonly detail: string }> {}
 
 /** How long an agent may take to come back, beside the time of the drill itself, in milliseconds. */
 const RETURN_MILLIS = 120_000
@@ -68,7 +73,9 @@ const cells = (outcome: Outcome): ReadonlyArray<string> => {
     String(compared),
     isSound
       ? "both sides are the same"
-      : `${differed} rows differed and are set right${copied > 0 ? `, ${copied} were copied anew` : ""}`
+      : `${Count.of(differed, "row differed and is", "rows differed and are")} set right${
+        copied > 0 ? `, ${Count.of(copied, "was", "were")} copied anew` : ""
+      }`
   ]
 }
 
@@ -88,8 +95,11 @@ export const command = Command.make("drill", {
   json
 }, (given) =>
   Effect.gen(function*() {
+    if (!Schema.is(Seconds)(given.seconds)) {
+      return yield* new DrillArgumentsInvalid({ detail: "--seconds must be a number of seconds from 0.5 to 60" })
+    }
     const shown = progress()
-    const agents = given.agents.length > 0 ? given.agents : yield* OperatorCommand.agentsAt
+    const { agents, silent } = yield* OperatorCommand.chosen(given.agents)
     // One after the other: a drill of one is no outage of the others.
     const outcomes = yield* Effect.ensuring(
       Effect.forEach(agents, (agent) =>
@@ -100,6 +110,9 @@ export const command = Command.make("drill", {
       Effect.sync(shown.end)
     )
     yield* given.json ? printJson(outcomes) : print(table([header, ...outcomes.map(cells)]))
+    if (silent.length > 0) {
+      return yield* new DrillFailed({ detail: `not drilled: ${silent.map(({ message }) => message).join("; ")}` })
+    }
     if (outcomes.every(({ state }) => state === "passed over")) {
       return yield* new DrillFailed({ detail: "no agent could be drilled: a drill needs Postgres (DATABASE_URL)" })
     }

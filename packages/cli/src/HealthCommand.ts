@@ -79,26 +79,32 @@ const live = (targets: ReadonlyArray<Target>, pause: Duration.Duration): Effect.
     }
   }))
 
+const unanswered = (urls: ReadonlyArray<string>): AgentsUnwell =>
+  new AgentsUnwell({ detail: `no agents answer at ${urls.join(", ")} (start them with npm start, or give --url)` })
+
 const once = (targets: ReadonlyArray<Target>): Effect.Effect<void, AgentsUnwell> =>
   Effect.gen(function*() {
     const found = yield* look(targets)
     const now = yield* Clock.currentTimeMillis
     yield* print(Screen.frame(found, now).join("\n"))
     const silent = found.filter(({ fault }) => fault !== undefined).map(({ url }) => url)
-    if (silent.length > 0) {
-      return yield* new AgentsUnwell({
-        detail: `no agents answer at ${silent.join(", ")} (start them with npm start, or give --url)`
-      })
-    }
+    if (silent.length > 0) return yield* unanswered(silent)
     const failed = found.flatMap(({ agents }) => agents).filter(({ level }) => level >= 4).map(({ agent }) => agent)
     if (failed.length > 0) return yield* new AgentsUnwell({ detail: `failed: ${failed.join(", ")}` })
   })
 
-const asJson = (targets: ReadonlyArray<Target>): Effect.Effect<void, Reading.HealthUnknown> =>
-  Effect.flatMap(
-    Effect.forEach(targets, ({ url }) => Reading.whole(url), { concurrency: "unbounded" }),
-    (found) => printJson(found.length === 1 ? found[0] : found)
-  )
+const asJson = (targets: ReadonlyArray<Target>): Effect.Effect<void, AgentsUnwell | Reading.HealthUnknown> =>
+  Effect.gen(function*() {
+    const [only, ...others] = targets
+    if (only !== undefined && others.length === 0) return yield* printJson(yield* Reading.whole(only.url))
+    const [silent, found] = yield* Effect.partition(
+      targets,
+      ({ url }) => Reading.whole(url),
+      { concurrency: "unbounded" }
+    )
+    yield* printJson(found)
+    if (silent.length > 0) return yield* unanswered(silent.map(({ url }) => url))
+  })
 
 /** `holdfast health` */
 export const command = Command.make("health", { urls, watch, interval, json }, (given) =>

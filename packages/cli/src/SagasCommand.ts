@@ -1,5 +1,11 @@
-import { SagaView } from "@holdfast/agent/Sagas"
+import { SagasApi, SagaView } from "@holdfast/agent/Sagas"
+import * as Surfaces from "@holdfast/agent/Surfaces"
+import { agents } from "./Agents.ts"
 import * as OperatorCommand from "./OperatorCommand.ts"
+
+/** Asked in vain, and not missed where they do not answer. */
+const withoutSagas = agents({ dataDir: "", host: "", port: () => 0, peers: { of: {}, others: undefined } })
+  .filter((agent) => !Surfaces.of(agent).some(({ api }) => api === SagasApi))
 
 /** `holdfast sagas` */
 export const command = OperatorCommand.make({
@@ -23,7 +29,7 @@ export const command = OperatorCommand.make({
     saga.deadlineAt ?? "",
     saga.lastError ?? ""
   ],
-  owners: "some",
+  owners: { except: new Set(withoutSagas.map(({ name }) => name)) },
   actions: [
     { name: "retry", description: "Ask the current step again, under the same ids" },
     { name: "compensate", description: "Give the saga up and undo what it did" }

@@ -4,14 +4,10 @@ import * as Options from "@effect/cli/Options"
 import * as AgentConfig from "@holdfast/agent/AgentConfig"
 import * as Holdfast from "@holdfast/agent/Holdfast"
 import * as Logging from "@holdfast/agent/Logging"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { agents } from "./Agents.ts"
-
-/** The command names an agent that does not exist. */
-export class AgentUnknown extends Data.TaggedError("AgentUnknown")<{ readonly detail: string }> {}
+import { agents, AgentUnknown } from "./Agents.ts"
 
 const names = Args.text({ name: "agent" }).pipe(
   Args.withDescription("Agents to run; all of them when left out"),
@@ -40,11 +36,7 @@ export const command = Command.make(
       })
       const all = agents({ ...config, port: () => config.port })
       const unknown = names.filter((name) => !all.some((agent) => agent.name === name))
-      if (unknown.length > 0) {
-        return yield* new AgentUnknown({
-          detail: `there is no agent ${unknown.join(", ")}; there are ${all.map((agent) => agent.name).join(", ")}`
-        })
-      }
+      if (unknown.length > 0) return yield* AgentUnknown.among(all.map((agent) => agent.name), unknown)
       const stray = AgentConfig.stray(config, all.map((agent) => agent.name))
       if (stray !== undefined) return yield* stray
       const chosen = names.length === 0 ? all : all.filter((agent) => names.includes(agent.name))

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { existsSync } from "node:fs"
 import { agents } from "./Agents.ts"
+import * as Count from "./Count.ts"
 import { print, printJson, table } from "./Terminal.ts"
 import { json } from "./Url.ts"
 import * as Finding from "./Verify/Finding.ts"
@@ -28,8 +29,8 @@ const minor = (amount: number): string => (amount / 100).toFixed(2)
 const formatShadows = (shadows: Verification.Verification["shadows"]): string => {
   const pending = shadows.reduce((sum, file) => sum + file.pending, 0)
   const rows = shadows.flatMap(({ tables }) => tables).reduce((sum, table) => sum + table.rows, 0)
-  return `shadows: ${shadows.length} files, ${pending} operations to merge` +
-    (shadows.some(({ tables }) => tables.length > 0) ? `, ${rows} rows compared` : "")
+  return `shadows: ${Count.of(shadows.length, "file")}, ${Count.of(pending, "operation")} to merge` +
+    (shadows.some(({ tables }) => tables.length > 0) ? `, ${Count.of(rows, "row")} compared` : "")
 }
 
 const format = (found: Verification.Verification): string =>
@@ -56,13 +57,15 @@ const format = (found: Verification.Verification): string =>
       ])
     ]),
     "",
-    `stock: ${found.stock.onHand} on hand, ${found.stock.reserved} reserved, ${found.stock.ledgerRows} ledger rows`,
+    `stock: ${found.stock.onHand} on hand, ${found.stock.reserved} reserved, ${
+      Count.of(found.stock.ledgerRows, "ledger row")
+    }`,
     ...(found.store === "files" ? [] : [formatShadows(found.shadows)]),
     `digest: ${found.digest}`,
     "",
     found.findings.length === 0
       ? "Everything holds."
-      : [`${found.findings.length} findings:`, ...Finding.format(found.findings)].join("\n")
+      : [`${Count.of(found.findings.length, "finding")}:`, ...Finding.format(found.findings)].join("\n")
   ].join("\n")
 
 /** Where the stores are that are read. */
@@ -97,7 +100,9 @@ export const command = Command.make("verify", { dataDirs, shadow, json }, (given
     })
     yield* given.json ? printJson(found) : print(format(found))
     if (found.findings.length > 0) {
-      return yield* new VerificationFailed({ detail: `${found.findings.length} things do not hold` })
+      return yield* new VerificationFailed({
+        detail: Count.of(found.findings.length, "thing does not hold", "things do not hold")
+      })
     }
   })).pipe(
     Command.withDescription(

@@ -45,6 +45,9 @@ const explain = (cause: Cause.Cause<unknown>): string | undefined => {
   if (ValidationError.isValidationError(error)) return undefined
   if (Cause.defects(cause).length > 0 || typeof error !== "object" || error === null) return Cause.pretty(cause)
   if (error instanceof ApiClient.RequestRefused) return ApiClient.format(error)
+  if (error instanceof ApiClient.AgentsUnreachable) {
+    return `${error.message} (start ${error.agents.length === 1 ? "it" : "them"} with npm start, or give --url)`
+  }
   if ("detail" in error) {
     const where = "url" in error ? `no agents answer at ${String(error.url)} (start them with npm start): ` : ""
     return `${where}${String(error.detail)}`

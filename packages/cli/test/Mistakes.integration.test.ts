@@ -54,6 +54,33 @@ describe("an operator's mistakes", () => {
       }
     }), 30_000)
 
+  it.scopedLive(
+    "a drill that is too long or too short is refused before anybody is asked",
+    () =>
+      Effect.gen(function*() {
+        for (const seconds of ["61", "0.4"]) {
+          const refused = yield* holdfast("drill", "--seconds", seconds, "--url", NOWHERE)
+          assert.deepInclude(refused, {
+            exit: 1,
+            stdout: "",
+            stderr: "holdfast: --seconds must be a number of seconds from 0.5 to 60\n"
+          })
+        }
+      }),
+    30_000
+  )
+
+  it.scopedLive("an agent that the process does not run is said not to be there", () =>
+    Effect.gen(function*() {
+      const { port } = yield* open(yield* temporary)
+      const unknown = yield* holdfast("conflicts", "show", "nope", "x", "--url", `http://127.0.0.1:${port}`)
+      assert.deepInclude(unknown, {
+        exit: 1,
+        stdout: "",
+        stderr: "holdfast: there is no agent nope; there are product, order, inventory, payment, fraud\n"
+      })
+    }), 30_000)
+
   it.scopedLive("a refusal is shown with its status, what is wrong and what to do", () =>
     Effect.gen(function*() {
       const { port } = yield* open(yield* temporary)

@@ -5,6 +5,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import type { Admin, ITopicMetadata, SASLOptions } from "kafkajs"
 import KafkaJS from "kafkajs"
+import * as Count from "../Count.ts"
 import type { Finding, Report } from "./Finding.ts"
 import { fail, ok, warn } from "./Finding.ts"
 import { type ApiVersions, apiVersions } from "./KafkaHandshake.ts"
@@ -219,7 +220,7 @@ const cluster = (ask: Ask, config: KafkaConfig, report: Report): Effect.Effect<n
       )
     }
     report(
-      ok("kafka.cluster", `${brokers.length} ${brokers.length === 1 ? "broker" : "brokers"}, one is the controller`)
+      ok("kafka.cluster", `${Count.of(brokers.length, "broker")}, one is the controller`)
     )
     return brokers.length
   })
@@ -228,7 +229,7 @@ const faultsOf = ({ name, partitions }: ITopicMetadata, wanted: number): Readonl
   ...(partitions.length === wanted ? [] : [fail(
     "kafka.topics",
     "wrong_partitions",
-    `${name} has ${partitions.length} partitions, not ${wanted}`,
+    `${name} has ${Count.of(partitions.length, "partition")}, not ${wanted}`,
     "move what the topic holds, delete it and start the agents, which make it anew: partitions cannot be changed without " +
       "breaking the order of its messages"
   )]),
@@ -277,8 +278,10 @@ const topics = (
       report(ok(
         "kafka.topics",
         missing.length === 0
-          ? `${present.length} topics are there`
-          : `${present.length} topics are there, ${missing.length} can and will be made at the start`
+          ? `${Count.of(present.length, "topic is", "topics are")} there`
+          : `${
+            Count.of(present.length, "topic is", "topics are")
+          } there, ${missing.length} can and will be made at the start`
       ))
     }
     const single = found.topics.filter(({ partitions }) => partitions.some(({ replicas }) => replicas.length < 2))
@@ -286,7 +289,7 @@ const topics = (
       report(warn(
         "kafka.replication",
         "not_replicated",
-        `${single.length} topics are on one broker alone`,
+        `${Count.of(single.length, "topic is", "topics are")} on one broker alone`,
         "raise default.replication.factor of the brokers, and reassign the partitions of these topics"
       ))
     }

@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Socket } from "node:net"
 import pg from "pg"
+import * as Count from "../Count.ts"
 import type { Finding, Report } from "./Finding.ts"
 import { fail, ok, warn } from "./Finding.ts"
 import * as Network from "./Network.ts"
@@ -175,7 +176,7 @@ const rightsOf = (facts: Facts, config: PostgresConfig, agents: ReadonlyArray<st
     return fail(
       "postgres.rights",
       "schema_closed",
-      `${config.user} may not use ${closed.length === 1 ? "the schema" : "the schemas"} ${closed.join(", ")}`,
+      `${config.user} may not use the ${Count.noun(closed.length, "schema")} ${closed.join(", ")}`,
       `make ${config.user} the owner (ALTER SCHEMA … OWNER TO "${config.user}")`
     )
   }
@@ -183,22 +184,24 @@ const rightsOf = (facts: Facts, config: PostgresConfig, agents: ReadonlyArray<st
     return fail(
       "postgres.rights",
       "schema_not_creatable",
-      `${config.user} may not create the ${missing.length === 1 ? "schema" : "schemas"} ${missing.join(", ")}`,
+      `${config.user} may not create the ${Count.noun(missing.length, "schema")} ${missing.join(", ")}`,
       `GRANT CREATE ON DATABASE "${config.database}" TO "${config.user}"`
     )
   }
   return ok(
     "postgres.rights",
     missing.length === 0
-      ? `the schemas of ${agents.length} agents are there`
-      : `${missing.length} of ${agents.length} schemas will be made at the start`
+      ? `${Count.of(agents.length, "schema of an agent is", "schemas of agents are")} there`
+      : `${missing.length} of ${Count.of(agents.length, "schema")} will be made at the start`
   )
 }
 
 /** Each agent writes through one session and migrates through another; the process watches through one more. */
 const connectionsOf = ({ connections }: Facts, config: PostgresConfig, agents: number): Finding => {
   const needed = 2 * agents + 1
-  const seen = `${connections} connections for ${config.user}; ${agents} agents open up to ${needed}`
+  const seen = `${Count.of(connections, "connection")} for ${config.user}; ${
+    Count.of(agents, "agent opens", "agents open")
+  } up to ${needed}`
   return connections >= needed
     ? ok("postgres.connections", seen)
     : warn(

@@ -46,6 +46,20 @@ export const whole = (url: string): Effect.Effect<Readonly<Record<string, unknow
     )
   )
 
+const namesOf = (process: Readonly<Record<string, unknown>>): ReadonlyArray<string> =>
+  Option.match(Schema.decodeUnknownOption(Named)(process), {
+    onNone: () => [],
+    onSome: ({ agents }) => agents.map(({ agent }) => agent)
+  })
+
+/**
+ * Which agents the process at a URL runs, whatever their levels are.
+ *
+ * @category reading
+ */
+export const namesAt = (url: string): Effect.Effect<ReadonlyArray<string>, HealthUnknown> =>
+  Effect.map(whole(url), namesOf)
+
 /**
  * The agents of the process at a URL, each as it says itself.
  *
@@ -55,10 +69,7 @@ export const agentsAt = (url: string): Effect.Effect<ReadonlyArray<AgentView.Age
   Effect.gen(function*() {
     const process = yield* whole(url)
     const now = yield* Clock.currentTimeMillis
-    const names = Option.match(Schema.decodeUnknownOption(Named)(process), {
-      onNone: () => [],
-      onSome: ({ agents }) => agents.map(({ agent }) => agent)
-    })
+    const names = namesOf(process)
     const [only, ...others] = names
     if (only === undefined) {
       return yield* new HealthUnknown({ url, detail: "what answers does not say which agents it runs" })

@@ -3,6 +3,7 @@ import * as Path from "@effect/platform/Path"
 import { parse as parseCsv } from "csv-parse/sync"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Count from "../Count.ts"
 import * as InvoiceRow from "./InvoiceRow.ts"
 import type { Day } from "./Plan.ts"
 import * as Plan from "./Plan.ts"
@@ -46,7 +47,7 @@ export const rowsOf = (
     return lines.map((line, index) =>
       line.length === header.length
         ? InvoiceRow.parse(Object.fromEntries(header.map((column, i) => [column, line[i]])), index + 2)
-        : { line: index + 2, problem: `${line.length} fields instead of ${header.length}` }
+        : { line: index + 2, problem: `${Count.of(line.length, "field")} instead of ${header.length}` }
     )
   })
 
@@ -77,7 +78,9 @@ export const days = (
       return yield* new InvoicesUnreadable({ detail: `there are no .csv files in ${folder}` })
     }
     if (range.from > files.length) {
-      return yield* new InvoicesUnreadable({ detail: `${folder} has ${files.length} days; --days begins behind them` })
+      return yield* new InvoicesUnreadable({
+        detail: `${folder} has ${Count.of(files.length, "day")}; --days begins behind them`
+      })
     }
     return files.slice(range.from - 1, range.to).map((name) => {
       const date = name.replace(/\.csv$/, "")

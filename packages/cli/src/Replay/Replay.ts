@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { ApiError } from "../ApiClient.ts"
 import { ApiClient } from "../ApiClient.ts"
+import * as Count from "../Count.ts"
 import { codeOf } from "./Country.ts"
 import type { Invoice } from "./Invoice.ts"
 import type { Day, NewProduct } from "./Plan.ts"
@@ -187,7 +188,7 @@ export const day = (
         done++
         const seconds = ((yield* Clock.currentTimeMillis) - started) / 1000
         options.progress(
-          `${plan.date}  ${done} of ${plan.invoices.length} orders` +
+          `${plan.date}  ${done} of ${Count.of(plan.invoices.length, "order")}` +
             (seconds > 1 ? `, ${Math.round(done / seconds)}/s` : "")
         )
         return ending

@@ -1,3 +1,4 @@
+import * as Count from "../Count.ts"
 import type { SetAsideReason } from "./Invoice.ts"
 import { formatMicros, MICROS_PER_MINOR } from "./InvoiceRow.ts"
 import type { Day, Tally } from "./Plan.ts"
@@ -88,7 +89,9 @@ export const format = (report: Report): string => {
   const line = (label: string, rows: number, micros: number) =>
     `  ${label.padEnd(34)}${count(rows).padStart(9)}${pounds(micros).padStart(18)}`
   return [
-    `${report.days} days, ${count(report.orders)} orders in ${report.seconds.toFixed(1)} s`,
+    `${Count.of(report.days, "day")}, ${count(report.orders)} ${Count.noun(report.orders, "order")} in ${
+      report.seconds.toFixed(1)
+    } s`,
     "",
     `  ${"rows".padEnd(34)}${"count".padStart(9)}${"GBP".padStart(18)}`,
     line("read", report.read.rows, report.read.micros),

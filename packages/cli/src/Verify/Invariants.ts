@@ -1,3 +1,4 @@
+import * as Count from "../Count.ts"
 import type * as Facts from "./Facts.ts"
 import type { Finding } from "./Finding.ts"
 import type { StoreFile } from "./Stores.ts"
@@ -250,9 +251,9 @@ export const unmerged = (file: StoreFile, { oldest, pending }: Facts.Backlog): R
     rule: "backlog",
     agent: file.agent,
     id: file.directory,
-    detail: `${pending} operations of an outage are not in Postgres, the oldest of ${
-      new Date(oldest ?? 0).toISOString()
-    }: run the agent on this folder with Postgres`
+    detail: `${
+      Count.of(pending, "operation of an outage is", "operations of an outage are")
+    } not in Postgres, the oldest of ${new Date(oldest ?? 0).toISOString()}: run the agent on this folder with Postgres`
   }]
 
 /** A row that a file and Postgres do not have alike. */

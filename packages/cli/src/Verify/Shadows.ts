@@ -8,6 +8,7 @@ import type { Columns, Table } from "@holdfast/database/Table"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { createHash, type Hash } from "node:crypto"
+import * as Count from "../Count.ts"
 import * as Facts from "./Facts.ts"
 import type { Finding } from "./Finding.ts"
 import * as Invariants from "./Invariants.ts"
@@ -151,7 +152,14 @@ const compare = (shadow: StoreFile, primary: StoreReader, extract: Extract) =>
       table: { name: table.name, rows, digest: hash.digest("hex") },
       findings: different <= NAMED
         ? named
-        : [...named, Invariants.unequal(shadow, table.name, `${different - NAMED} more rows are not the same`)]
+        : [
+          ...named,
+          Invariants.unequal(
+            shadow,
+            table.name,
+            `${Count.of(different - NAMED, "more row is", "more rows are")} not the same`
+          )
+        ]
     }
   })
 
