@@ -25,7 +25,7 @@ const load = async () => {
         export * as PostgresError from "./packages/database/src/PostgresError.ts"
         export * as KafkaError from "./packages/messaging/src/KafkaError.ts"
         export * as Redis from "./packages/cache/src/Redis.ts"
-        export { CommandPolicy } from "./packages/contracts/src/CommandPolicy.ts"
+        export { ChangesOutside, CommandPolicy } from "./packages/contracts/src/CommandPolicy.ts"
         export { Summary } from "./packages/contracts/src/Documentation.ts"`,
       resolveDir: root,
       loader: "ts"
@@ -48,6 +48,7 @@ const load = async () => {
 
 const {
   agents,
+  ChangesOutside,
   CommandFate,
   CommandPolicy,
   Failure,
@@ -160,7 +161,7 @@ const misconfigured = ["28P01", "3D000", "42501", "3F000", "ENOTFOUND", "SELF_SI
 const storeRows = () =>
   ["StoreUnavailable", "OutcomeUnknown", "WriteRefused", "OperationIdReused", "ConstraintViolated", "MessageTooLarge", "RowMissing"].map(
     (tag) => {
-      const face = ProblemJson.publicError({ _tag: tag, kind: "check", table: "", key: "", operationId: "" })
+      const face = ProblemJson.publicError({ _tag: tag, kind: "check", table: "", key: "", operationId: "", type: "", bytes: 0, limitBytes: 0 })
       return [`\`${tag}\``, docOf("packages/database/src/StoreError.ts", tag), `\`${Problem.of(face).code}\``]
     }
   )
@@ -168,7 +169,7 @@ const storeRows = () =>
 const starts = [
   ["packages/agent/src/AgentConfig.ts", "ConfigInvalid"],
   ["packages/agent/src/HttpServer.ts", "ListenFailed"],
-  ["packages/cli/src/StartCommand.ts", "AgentUnknown"]
+  ["packages/cli/src/Agents.ts", "AgentUnknown"]
 ]
 
 const insidePage = () => [
@@ -251,12 +252,13 @@ const errorsPage = () => {
 const commandRows = (api, prefix) =>
   Surfaces.endpoints(api).flatMap((endpoint) => {
     const policy = annotation(endpoint, CommandPolicy)
-    return policy === undefined ? [] : [[
+    const outside = annotation(endpoint, ChangesOutside)
+    return policy === undefined && outside === undefined ? [] : [[
       annotation(endpoint, Summary) ?? endpoint.name,
       `\`${endpoint.method} ${prefix}${endpoint.path}\``,
-      policy.writeClass,
-      policy.idempotencyKey,
-      policy.ifMatch ?? ""
+      policy?.writeClass ?? `none: ${outside}`,
+      policy?.idempotencyKey ?? "",
+      policy?.ifMatch ?? ""
     ]]
   })
 
@@ -287,6 +289,7 @@ const commandsPage = () =>
     "**Write class**: what the command may do while Postgres is away and the agent's file stands in for it: `mergeable` runs,",
     "`bounded` runs within a bound, `provisional` is kept as an intent (202) and runs afterwards, `refused` is answered 503.",
     "Level by level: [degradation.md](degradation.md). Without Postgres the file is the store of record, and all of them run.",
+    "`none` changes nothing of an agent's own, only what is named, and is answered as a read is.",
     "",
     "**Idempotency-Key** `required`: without it the request is refused (`idempotency_key_required`). `optional`: with it a",
     "repeated request takes effect once; without it each request is a new one. **If-Match** `required`: send the `ETag` you",
@@ -342,10 +345,12 @@ const levelHeader = levels.map((level) => `${level} ${["full", "fallback", "isol
 const levelRows = (api, prefix) =>
   Surfaces.endpoints(api).flatMap((endpoint) => {
     const policy = annotation(endpoint, CommandPolicy)
-    return policy === undefined ? [] : [[
+    const outside = annotation(endpoint, ChangesOutside)
+    return policy === undefined && outside === undefined ? [] : [[
       `${annotation(endpoint, Summary) ?? endpoint.name} \`${endpoint.method} ${prefix}${endpoint.path}\``,
-      policy.writeClass,
-      ...requestCells(policy.writeClass)
+      ...(policy === undefined
+        ? [`none: ${outside}`, ...levels.map((level) => level < 4 ? "runs" : fateInWords.refused)]
+        : [policy.writeClass, ...requestCells(policy.writeClass)])
     ]]
   })
 

@@ -14,7 +14,7 @@ export type WriteClass = "mergeable" | "bounded" | "provisional" | "refused"
 
 /**
  * How the HTTP face treats a command; an endpoint annotated with it is a command (runs as an operation), one without it
- * is a query.
+ * is a query: it changes nothing of the agent's store.
  *
  * @category models
  */
@@ -34,4 +34,13 @@ export interface CommandPolicyShape {
 export class CommandPolicy
   extends Context.Tag("@holdfast/contracts/CommandPolicy")<CommandPolicy, CommandPolicyShape>()
 {
+}
+
+/**
+ * Annotates a query that changes something outside of every agent's store all the same, and says what:
+ * `.annotate(ChangesOutside, "the sandbox gateway")`. It is documented with the commands.
+ *
+ * @category annotations
+ */
+export class ChangesOutside extends Context.Tag("@holdfast/contracts/ChangesOutside")<ChangesOutside, string>() {
 }

@@ -1,7 +1,7 @@
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as Schema from "effect/Schema"
-import { CommandPolicy } from "./CommandPolicy.ts"
+import { ChangesOutside, CommandPolicy } from "./CommandPolicy.ts"
 import { Description, Summary } from "./Documentation.ts"
 import { Common } from "./Errors.ts"
 import { OrderId, PaymentId } from "./Id.ts"
@@ -157,6 +157,7 @@ export const PaymentApi = HttpApiGroup.make("payment")
       .setPath(byId)
       .setPayload(Schema.Struct({ outcome: Schema.Literal("authenticated", "failed") }))
       .addSuccess(Schema.Struct({ completed: Schema.Boolean }))
+      .annotate(ChangesOutside, "the sandbox gateway")
       .annotate(Summary, "Sandbox: finish a payment's 3-D Secure challenge as the customer")
       .annotate(
         Description,
