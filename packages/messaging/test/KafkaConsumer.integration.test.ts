@@ -373,10 +373,10 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("consumers on 
       )
       const directory = yield* temporaryDirectory
       yield* enter("shop", directory)
-      const { broker, publishing } = yield* EventBus
+      const { broker, standing } = yield* EventBus
       yield* inTime("topics are there")(
-        Effect.repeat(Effect.zipRight(Effect.sleep("20 millis"), Effect.sync(publishing)), {
-          until: ([shop]) => shop?.lastError === undefined
+        Effect.repeat(Effect.zipRight(Effect.sleep("20 millis"), Effect.sync(() => standing("shop"))), {
+          until: (shop) => shop?.isSending === true
         })
       )
       const topic = Topics.declared(["shop"])[0]

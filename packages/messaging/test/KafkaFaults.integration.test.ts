@@ -37,7 +37,13 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))("a broker that
       yield* brokerIs("away")
       const failed = Effect.sync(() => bus.broker?.current().lastError)
       assert.match(String(yield* Effect.repeat(failed, { until: (error) => error !== undefined })), /ECONNREFUSED/)
-      const waiting = bus.publishing().find(({ agent }) => agent === "shop")
+      const waiting = yield* inTime("its oldest message is known")(Effect.repeat(
+        Effect.zipRight(
+          Effect.sleep("20 millis"),
+          Effect.sync(() => bus.publishing().find(({ agent }) => agent === "shop"))
+        ),
+        { until: (shop) => shop?.oldestAt !== undefined }
+      ))
       assert.strictEqual(waiting?.pending, 100)
       assert.isAtMost(waiting?.oldestAt ?? Infinity, Date.now())
       yield* server().start

@@ -231,12 +231,20 @@ export const make = (
         cause
       })
 
+    const look = (limit: number) =>
+      Effect.tap(relay.pending(limit), ([oldest]) => {
+        oldestAt = oldest === undefined ? undefined : Date.parse(oldest.envelope.time)
+      })
+
     /** Publishes the oldest messages. Answers whether there may be more. */
     const publish = Effect.gen(function*() {
-      const pending = yield* relay.pending(BATCH)
-      oldestAt = pending[0] === undefined ? undefined : Date.parse(pending[0].envelope.time)
-      if (!prepared) prepared = yield* insistently(topics.ensure(Topics.declared([agent]).map(({ name }) => name)))
+      if (!prepared) {
+        const ensure = topics.ensure(Topics.declared([agent]).map(({ name }) => name))
+        // However long the brokers are away at the start, how old the oldest message is can be said.
+        prepared = yield* insistently(Effect.ensuring(ensure, Effect.ignore(look(1))))
+      }
       if (!prepared) return false
+      const pending = yield* look(BATCH)
       if (acknowledged.hasLost()) yield* restore
       if (pending.length === 0) {
         yield* insistently(compared)
