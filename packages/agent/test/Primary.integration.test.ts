@@ -599,6 +599,10 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
 
         const forbidden = yield* start(url, { HOLDFAST_FALLBACK: "forbidden" })
         yield* until(forbidden.get, "/health/ready", ({ status }) => status === 200)
+        const withoutBroker = yield* start(url, { KAFKA_BROKERS: "127.0.0.1:1" })
+        yield* until(withoutBroker.get, "/health/ready", (reply) => reply.status === 200 && isAtLevel(2)(reply))
+        const untimely = yield* withoutBroker.post("/giftcard/drill", { seconds: 1 })
+        assert.deepStrictEqual([untimely.status, untimely.json["code"]], [409, "drill_untimely"])
         const drill = yield* forbidden.post("/giftcard/drill", { seconds: 1 })
         assert.deepStrictEqual([drill.status, drill.json["code"]], [409, "drill_forbidden"])
         yield* server().stall

@@ -131,7 +131,7 @@ const Facts = Schema.Struct({
   present: Schema.Array(Schema.String),
   usable: Schema.Array(Schema.String),
   tls: Schema.NullOr(Schema.String),
-  nowMillis: Schema.Number
+  nowMillis: Schema.NumberFromString
 })
 type Facts = typeof Facts.Type
 
@@ -155,7 +155,7 @@ const FACTS = `
     array(select nspname::text from pg_namespace where nspname = any($1)
       and has_schema_privilege(oid, 'CREATE') and has_schema_privilege(oid, 'USAGE')) as usable,
     (select version from pg_stat_ssl where pid = pg_backend_pid()) as tls,
-    (extract(epoch from clock_timestamp()) * 1000)::float8 as "nowMillis"`
+    (extract(epoch from clock_timestamp()) * 1000)::bigint::text as "nowMillis"`
 
 const versionOf = ({ version, versionNumber }: Facts): Finding =>
   versionNumber >= OLDEST_VERSION * 10_000
