@@ -5,8 +5,11 @@ import * as Effect from "effect/Effect"
 /** So many first calls without an answer, and no answer to any other meanwhile, are the gateway's trouble, not theirs. */
 const AWAY_AFTER = 5
 
-/** A call that waits this long is no passing matter: it has been asked about many times. */
-const NEWS_AFTER_MILLIS = 120_000
+/** A call that waits this long is no passing matter: it has been asked about several times. */
+const NEWS_AFTER_MILLIS = 30_000
+
+/** Back, it is given the time in which all that waited is asked about. */
+const SETTLES_WITHIN_MILLIS = 90_000
 
 /** Calls that are to be made, or made and without an answer. */
 export interface Waiting {
@@ -53,6 +56,7 @@ export const make = (provider: string): Effect.Effect<GatewayWatch> =>
     let silentInARow = 0
     let waiting: Waiting = { calls: 0, oldestAt: undefined }
     let isToldOfWaiting = false
+    let backAt = -Infinity
     const oldestMillis = () => Math.max(0, wall() - (waiting.oldestAt ?? wall()))
     const about = <A>(line: Effect.Effect<A>) => Effect.annotateLogs(line, { provider })
 
@@ -65,6 +69,7 @@ export const make = (provider: string): Effect.Effect<GatewayWatch> =>
           const now = wall()
           const wasAway = state.status !== "up"
           silentInARow = 0
+          if (wasAway) backAt = now
           state = {
             ...state,
             answeredAt: now,
@@ -92,8 +97,8 @@ export const make = (provider: string): Effect.Effect<GatewayWatch> =>
           waiting = now
           const isLate = oldestMillis() >= NEWS_AFTER_MILLIS
           if (isToldOfWaiting === isLate) return Effect.void
-          // While it is away that has been said; back, it is given the time to answer what waited.
-          if (isLate && (state.status !== "up" || wall() - state.since < NEWS_AFTER_MILLIS)) return Effect.void
+          // While it is away that has been said.
+          if (isLate && (state.status !== "up" || wall() - backAt < SETTLES_WITHIN_MILLIS)) return Effect.void
           isToldOfWaiting = isLate
           return about(
             isLate
