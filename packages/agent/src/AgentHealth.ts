@@ -306,6 +306,7 @@ const awayInWords = (name: string, dependency: Pick<Dependency, "current"> | und
   if (recoveryError !== undefined && (status === "recovering" || lastError === recoveryError)) {
     return `${name} answers, but the last return to it failed (${recoveryError})`
   }
+  if (status === "recovering") return `${name} is coming back`
   return lastError === undefined ? `${name} is not reached yet` : `${name} is away (${lastError})`
 }
 
@@ -335,7 +336,9 @@ const reasonInWords: Readonly<Record<Degradation.Reason, (agent: AgentStatus) =>
   },
   backlog_full: () => "the backlog is full: reads only until Postgres has taken it",
   bus_away: (agent) =>
-    `${kafka(agent)}; messages ${agent.standing()?.isSending === true ? "of others wait there" : "wait in the outbox"}`,
+    agent.standing()?.isSending === true
+      ? `Kafka answers, but not to every agent of this process${because(agent.broker)}; messages of others wait there`
+      : `${kafka(agent)}; messages wait in the outbox`,
   bus_joining: (agent) =>
     agent.broker?.current().status === "up"
       ? "Kafka answers, and the agent has not joined it yet; messages of others wait there"
@@ -345,7 +348,9 @@ const reasonInWords: Readonly<Record<Degradation.Reason, (agent: AgentStatus) =>
       ? "a drill; SQLite serves in place of Postgres"
       : `${postgres(agent)}; SQLite serves in its place`,
   merging: (agent) =>
-    `${agent.isDrilling() ? "a drill: " : ""}Postgres is back and takes what SQLite has taken meanwhile`
+    agent.phase === "starting"
+      ? "Postgres answers; both sides are brought to the same"
+      : `${agent.isDrilling() ? "a drill: " : ""}Postgres is back and takes what SQLite has taken meanwhile`
 }
 
 /** What held until lately and still counts. */
