@@ -42,5 +42,7 @@ export class CommandPolicy
  *
  * @category annotations
  */
-export class ChangesOutside extends Context.Tag("@holdfast/contracts/ChangesOutside")<ChangesOutside, string>() {
+export class ChangesOutside
+  extends Context.Tag("@holdfast/contracts/CommandPolicy/ChangesOutside")<ChangesOutside, string>()
+{
 }
