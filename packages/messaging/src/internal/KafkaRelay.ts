@@ -155,7 +155,8 @@ export const make = (
         return Effect.matchEffect(Effect.zipRight(topics.ensure(batch.topics), sent), {
           onSuccess: (answer) => {
             acknowledged.add(answer)
-            most = Math.min(BATCH, most * 2)
+            // Slowly: each refusal costs a connection.
+            most = Math.min(BATCH, most + 1)
             return Effect.succeed(batch.taken)
           },
           onFailure: (error) => {
