@@ -57,6 +57,11 @@ const place = (health: Readonly<Record<string, unknown>>): ReadonlyArray<Screen.
 ]
 
 describe("health", () => {
+  it("what the agent does not know has no number", () => {
+    const unknown = AgentView.make("order", { checks: { "kafka:consumerLag": [{ status: "warn" }] } }, now)
+    assert.isUndefined(unknown.lag)
+  })
+
   it("a live view has a row for each agent, and below it what is wrong", () => {
     const places = [
       ...place(lost),
