@@ -27,7 +27,7 @@ const GOODBYE_MILLIS = 1_000
  */
 const session = {
   statement_timeout: 5_000,
-  lock_timeout: 2_000,
+  lock_timeout: 1_500,
   idle_in_transaction_session_timeout: 5_000
 }
 

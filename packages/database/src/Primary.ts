@@ -101,7 +101,7 @@ export interface Primary {
   readonly destroy: (why: string) => void
 }
 
-/** Steps of a transaction must be answered within these times, in milliseconds; a lock may be waited for 2 s of the first. */
+/** Steps of a transaction must be answered within these times, in milliseconds, of which 1.5 s may be the wait for a lock. */
 const BEGIN_MILLIS = 2_500
 const STEP_MILLIS = 2_000
 const READ_MILLIS = 5_000

@@ -84,8 +84,15 @@ describe.skipIf(TestServers.isMissing("kafka", { faults: true }))(
         ledger.faults.mode = "away"
         yield* tell(shop.database, Array.from({ length: 90 }, (_, n) => nth(10 + n)))
         yield* publishes("shop", ({ pending, position }) => pending === 0 && position === 100)
+        const { broker } = yield* EventBus
+        const deletedAt = Date.now()
         yield* withAdmin(config, (admin) => admin.deleteTopics({ topics: [`${config.prefix}${Told.topic}`] }))
-        yield* publishes("shop", ({ lastError }) => lastError !== undefined)
+        // It is noticed, and may be mended before anybody looks.
+        const noticedAt = Effect.zipRight(
+          Effect.sleep("20 millis"),
+          Effect.sync(() => broker?.current().lastErrorAt ?? 0)
+        )
+        yield* inTime("it is noticed")(Effect.repeat(noticedAt, { until: (at) => at >= deletedAt }))
         ledger.faults.mode = "none"
         const heard = yield* inTime("all is heard")(untilHeard(ledger.database, 100))
         for (let key = 0; key < 5; key++) {
