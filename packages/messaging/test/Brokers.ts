@@ -32,7 +32,11 @@ export const configOf = (
 ): KafkaConfig.KafkaConfig => KafkaConfig.make({ brokers, prefix, timing: { ...timing, ...overrides } })
 
 /** What a test waits for has not come. */
-export class NotInTime extends Data.TaggedError("NotInTime")<{ readonly waitedFor: string; readonly seen: unknown }> {}
+export class NotInTime extends Data.TaggedError("NotInTime")<{ readonly waitedFor: string; readonly seen: unknown }> {
+  override get message(): string {
+    return `${this.waitedFor} has not come; seen last: ${JSON.stringify(this.seen)}`
+  }
+}
 
 /** A test that waits for ever says nothing. */
 export const inTime =
