@@ -156,8 +156,14 @@ const clear = (state: WriterState): void => {
 const inPlace = (path: string): () => boolean => {
   const opened = statSync(path)
   return () => {
-    const now = statSync(path, { throwIfNoEntry: false })
-    return now?.ino === opened.ino && now.dev === opened.dev
+    try {
+      const now = statSync(path)
+      // Shared folders of virtual machines may number their files anew.
+      return now.ino === opened.ino || now.birthtimeMs === opened.birthtimeMs
+    } catch {
+      // Not there, or in a folder that nobody may look into any more.
+      return false
+    }
   }
 }
 
