@@ -436,6 +436,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         const { get } = yield* start(url)
         yield* until(get, "/health/ready", ({ status }) => status === 200)
         yield* server().stall
+        // A test that fails in between leaves the server stalled; one that passes has woken it.
         yield* Effect.addFinalizer(() => Effect.ignore(server().resume))
         yield* until(get, "/health", isAtLevel(1))
         for (const until = performance.now() + 3_000; performance.now() < until;) {
@@ -540,6 +541,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         const card = idOf(yield* first.post("/giftcard/cards", { amount: 5 }, key("a card")))
         yield* first.stop
         yield* server().stall
+        // A test that fails in between leaves the server stalled; one that passes has woken it.
         yield* Effect.addFinalizer(() => Effect.ignore(server().resume))
         const second = yield* start(url, {}, seeded)
         yield* until(second.get, "/health/ready", ({ status }) => status === 200)
@@ -606,6 +608,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("an agent o
         const drill = yield* forbidden.post("/giftcard/drill", { seconds: 1 })
         assert.deepStrictEqual([drill.status, drill.json["code"]], [409, "drill_forbidden"])
         yield* server().stall
+        // A test that fails in between leaves the server stalled; one that passes has woken it.
         yield* Effect.addFinalizer(() => Effect.ignore(server().resume))
         yield* until(forbidden.get, "/health/ready", ({ status }) => status === 503)
         let slowest = 0

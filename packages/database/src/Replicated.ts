@@ -149,6 +149,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
     yield* Effect.acquireRelease(
       Effect.sync(() => core.state.riders.add(noteAsOf)),
       () =>
+        // Unnoted, the file only says that it is older than it is.
         Effect.ignore(file(() => {
           core.state.riders.delete(noteAsOf)
           if (state.asOf > notedAsOf) shadow.isAsOf(state.asOf)
@@ -160,6 +161,14 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       Rejoin.make({ postgres: options.postgres, migrations: options.migrations, sides, state, followers }),
       Effect.sync(relay.rejoined)
     )
+    // Probes ask for it, and must not wait for a disk.
+    let isInPlace = true
+    yield* Effect.forkScoped(Effect.forever(Effect.zipRight(
+      Effect.sleep("1 second"),
+      Effect.sync(() => {
+        isInPlace = core.isInPlace()
+      })
+    )))
     let drillUntil = -Infinity
     let lastFailure = { said: "", at: -Infinity }
     const dependency = yield* Dependency.make({
@@ -228,7 +237,7 @@ const make = (options: Options): Effect.Effect<DatabaseShape, StoreUnavailable, 
       dependency,
       isWarm,
       get persistence() {
-        return persistence === "file" && core.isInPlace() ? "file" : "memory"
+        return isInPlace ? persistence : "memory"
       },
       get inMemoryBecause() {
         return fault ?? (core.isInPlace() ? undefined : "its file was removed or replaced; restart the agent")

@@ -73,7 +73,7 @@ describe.skipIf(TestServers.isMissing("postgres", { faults: true }))("fail-over 
         yield* untilMode(bank, "primary")
         yield* bank.execute(operation(openAccount("a", 0)))
         rmSync(directory, { recursive: true })
-        assert.strictEqual(bank.primary.persistence, "memory")
+        yield* until(() => bank.primary.persistence === "memory")
         yield* bank.execute(operation(deposit("a", 1)))
         yield* cutOff({ proxy, store: bank })
         const refused = yield* Effect.flip(bank.execute(operation(deposit("a", 10))))

@@ -111,17 +111,10 @@ export const make = <E, R, E2 = never, R2 = never>(
     const confirmAfter = Duration.toMillis(options.confirmAfter ?? "20 millis")
     const pace = options.pace ?? defaultPace
     const goodProbes = options.goodProbes ?? 2
-    const signal = yield* Signal.make<State>({
-      status: options.initial ?? "away",
-      since: wall(),
-      cause: undefined,
-      lastError: undefined,
-      lastErrorAt: undefined,
-      recoveryError: undefined,
-      nextProbeAt: undefined,
-      answeredAt: undefined,
-      roundTripMillis: undefined
-    }, (before, after) => before.status === after.status)
+    const signal = yield* Signal.make<State>(
+      initial(options.initial ?? "away", wall()),
+      (before, after) => before.status === after.status
+    )
 
     // Evidence raises the epoch, so that a probe or a recovery that began before it proves nothing afterwards.
     let epoch = 0
@@ -248,6 +241,23 @@ export const make = <E, R, E2 = never, R2 = never>(
       unsafeProbe
     }
   })
+
+/**
+ * A dependency of which nothing has been heard yet.
+ *
+ * @category constructors
+ */
+export const initial = (status: Status, since: number): State => ({
+  status,
+  since,
+  cause: undefined,
+  lastError: undefined,
+  lastErrorAt: undefined,
+  recoveryError: undefined,
+  nextProbeAt: undefined,
+  answeredAt: undefined,
+  roundTripMillis: undefined
+})
 
 const describe = (cause: Cause.Cause<unknown>): string => {
   const [first] = Cause.prettyErrors(cause)

@@ -1,5 +1,5 @@
 import type { Party } from "@holdfast/agent/Outside"
-import type { State } from "@holdfast/resilience/Dependency"
+import * as Dependency from "@holdfast/resilience/Dependency"
 import * as Effect from "effect/Effect"
 
 /** So many first calls without an answer, and no answer to any other meanwhile, are the gateway's trouble, not theirs. */
@@ -42,17 +42,7 @@ export interface GatewayWatch extends Party {
 export const make = (provider: string): Effect.Effect<GatewayWatch> =>
   Effect.map(Effect.clock, (clock) => {
     const wall = () => clock.unsafeCurrentTimeMillis()
-    let state: State = {
-      status: "up",
-      since: wall(),
-      cause: undefined,
-      lastError: undefined,
-      lastErrorAt: undefined,
-      recoveryError: undefined,
-      nextProbeAt: undefined,
-      answeredAt: undefined,
-      roundTripMillis: undefined
-    }
+    let state: Dependency.State = Dependency.initial("up", wall())
     let silentInARow = 0
     let waiting: Waiting = { calls: 0, oldestAt: undefined }
     let isToldOfWaiting = false
